@@ -1,0 +1,7 @@
+"""`python -m cryptovol`."""
+
+import sys
+
+from cryptovol.cli import main
+
+sys.exit(main())

@@ -1,0 +1,155 @@
+"""A growing table in the store: monthly parts named by their content, and a manifest written last.
+
+A part never changes once written, so a reader of an old manifest always finds what it names, a crash leaves at
+most an unused part behind, and a run that adds six hours writes one small part however long the history is. The
+head manifest is replaced only if it is still the one that was read, so of two writers one wins and the other
+learns of it. Every state is also kept under its own `as_of`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cryptovol import tables
+from cryptovol.errors import BarSchemaError, ConflictError, KeyNotFoundError
+from cryptovol.keys import compact
+from cryptovol.ports import Store
+from cryptovol.tables import Table
+from cryptovol.times import month_of, parse_instant
+
+Codec = Literal["npz", "csv"]
+BAR_KINDS = {
+    "time": "i", "open": "f", "high": "f", "low": "f", "close": "f", "volume_base": "f", "volume_quote": "f",
+    "symbol": "U", "quote": "U", "source": "U", "fetched_at": "i",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One state of a history: `body` as stored, the key it was read from, and its digest and tag."""
+
+    key: str
+    body: Mapping[str, Any]
+    sha256: str
+    etag: str
+
+    @property
+    def rows(self) -> int:
+        """Rows in all parts."""
+        return sum(part["rows"] for part in self.body["parts"])
+
+    @property
+    def first(self) -> int | None:
+        """The oldest `time`, or None when empty."""
+        return self.body["parts"][0]["first"] if self.body["parts"] else None
+
+    @property
+    def last(self) -> int | None:
+        """The newest `time`, or None when empty."""
+        return self.body["parts"][-1]["last"] if self.body["parts"] else None
+
+    @property
+    def as_of(self) -> int:
+        """The instant the state was written for."""
+        return parse_instant(self.body["as_of"])
+
+
+def head_key(prefix: str) -> str:
+    """Return the key of a history's newest manifest."""
+    return f"{prefix}/manifest.json"
+
+
+def load_manifest(store: Store, key: str) -> Manifest | None:
+    """Return the manifest under `key`, or None if there is none."""
+    try:
+        stored = store.get(key)
+    except KeyNotFoundError:
+        return None
+    return Manifest(key, json.loads(stored.data), tables.sha256(stored.data), stored.etag)
+
+
+def read(store: Store, manifest: Manifest, *, since: int | None = None) -> Table:
+    """Return the rows of a state, oldest first; with `since`, only the months from that instant on.
+
+    Raises
+    ------
+    BarSchemaError
+        If a part's bytes no longer have the digest its manifest names.
+    """
+    first_month = month_of(since) if since is not None else ""
+    parts = [_read_part(store, part) for part in manifest.body["parts"] if part["month"] >= first_month]
+    if not parts:
+        return {}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read_part(store: Store, part: Mapping[str, Any]) -> Table:
+    data = store.get(part["key"]).data
+    if tables.sha256(data) != part["sha256"]:
+        raise BarSchemaError(f"{part['key']} does not have the sha256 its manifest names; restore it or re-ingest")
+    return tables.decode_npz(data) if part["key"].endswith(".npz") else tables.decode_csv(data, BAR_KINDS)
+
+
+def write_parts(store: Store, prefix: str, table: Table, *, codec: Codec) -> list[dict[str, Any]]:
+    """Write a table's months as parts and return their entries, oldest first; existing parts are not rewritten."""
+    if not len(table["time"]):
+        return []
+    months = np.array([month_of(int(t)) for t in _month_starts(table["time"])])
+    edges = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
+    bounds = [*edges.tolist(), len(months)]
+    entries = []
+    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        entries.append(_write_part(store, prefix, {k: v[start:stop] for k, v in table.items()}, str(months[start]), codec))
+    return entries
+
+
+def _month_starts(time: Any) -> Any:
+    """Return each row's month start as unix seconds, computed once per month instead of once per row."""
+    return time.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
+
+
+def _write_part(store: Store, prefix: str, rows: Table, month: str, codec: Codec) -> dict[str, Any]:
+    data = tables.encode_npz(rows) if codec == "npz" else tables.encode_csv(rows)
+    digest = tables.sha256(data)
+    key = f"{prefix}/{month}.{digest[:16]}.{'npz' if codec == 'npz' else 'csv.gz'}"
+    store.put_new(key, data)
+    times = rows["time"]
+    return {
+        "month": month, "key": key, "rows": len(times), "first": int(times[0]), "last": int(times[-1]), "sha256": digest,
+    }  # fmt: skip
+
+
+def commit(
+    store: Store, prefix: str, parts: list[dict[str, Any]], *, as_of: str, meta: Mapping[str, Any], head: Manifest | None
+) -> Manifest:
+    """Write a state's manifest under its own `as_of`, then make it the head if it is the newest.
+
+    Parameters
+    ----------
+    head
+        The head that was read before; the write is conditional on it.
+
+    Raises
+    ------
+    ConflictError
+        If another writer changed the head meanwhile. Nothing is lost: read again and merge again.
+    """
+    data = tables.encode_json({"format": 1, "as_of": as_of, "parts": parts, **meta})
+    key = f"{prefix}/states/{compact(as_of)}.json"
+    if head is None or head.as_of <= parse_instant(as_of):
+        _write_head(store, head_key(prefix), data, head)
+    store.put(key, data)
+    return Manifest(key, json.loads(data), tables.sha256(data), "")
+
+
+def _write_head(store: Store, key: str, data: bytes, head: Manifest | None) -> None:
+    if head is None:
+        if not store.put_new(key, data):
+            raise ConflictError(f"{key} was created by another writer; read it and merge again")
+    elif tables.sha256(data) != head.sha256:
+        store.replace(key, data, head.etag)

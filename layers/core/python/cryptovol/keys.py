@@ -1,0 +1,97 @@
+"""The one home of storage keys: the same on a folder, MiniStack, LocalStack, MinIO and S3.
+
+::
+
+    bars/raw/<market>/<series>/…       history of fetched bars        (csv.gz by month + manifests)
+    bars/clean/<market>/<series>/…     history of gated bars          (npz by month + manifests)
+    bars/quarantine/<market>/<series>/<as_of>.csv
+    features/<market>/<series>/…       feature table and targets      (npz by month + manifests)
+    reports/gate/<market>/<series>/<as_of>.json|html
+    models/<market>/<series>/h<horizon>/bundles/<sha256>/<file>
+    models/<market>/<series>/h<horizon>/ledger/<sequence>.json
+    models/<market>/<series>/h<horizon>/champion.json
+    predictions/<market>/<series>/h<horizon>/<as_of>/<bundle>.json
+    scoreboard/<market>/<series>/<as_of>.json and latest.json
+    runs/<run_id>/<series>/<stage>.json
+"""
+
+from __future__ import annotations
+
+import re
+
+from cryptovol.errors import ConfigError
+
+_SYMBOL = re.compile(r"[A-Z0-9]{1,12}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,127}")
+
+
+def series(symbol: str, quote: str) -> str:
+    """Return the name of one pair's history, for instance ``btc-usd``."""
+    for text in (symbol, quote):
+        if not _SYMBOL.fullmatch(text):
+            raise ConfigError(f"{text!r} is not a symbol; write 1 to 12 capital letters or digits, for instance BTC")
+    return f"{symbol.lower()}-{quote.lower()}"
+
+
+def plain(text: str) -> str:
+    """Return `text` if it is safe as one part of a key, else raise `ConfigError`."""
+    if not _PLAIN.fullmatch(text):
+        raise ConfigError(f"{text!r} cannot be part of a storage key; use letters, digits and _ . : + -")
+    return text
+
+
+def compact(as_of: str) -> str:
+    """Return an instant as one part of a key: ``2025-05-01T00:00:00Z`` becomes ``20250501T000000Z``."""
+    return as_of.replace("-", "").replace(":", "")
+
+
+def raw(market: str, pair: str) -> str:
+    return f"bars/raw/{market}/{pair}"
+
+
+def clean(market: str, pair: str) -> str:
+    return f"bars/clean/{market}/{pair}"
+
+
+def features(market: str, pair: str) -> str:
+    return f"features/{market}/{pair}"
+
+
+def quarantine(market: str, pair: str, as_of: str) -> str:
+    return f"bars/quarantine/{market}/{pair}/{compact(as_of)}.csv"
+
+
+def gate_report(market: str, pair: str, as_of: str, *, suffix: str) -> str:
+    return f"reports/gate/{market}/{pair}/{compact(as_of)}.{suffix}"
+
+
+def model(market: str, pair: str, horizon: int) -> str:
+    return f"models/{market}/{pair}/h{horizon}"
+
+
+def bundle(market: str, pair: str, horizon: int, *, sha256: str) -> str:
+    return f"{model(market, pair, horizon)}/bundles/{sha256}"
+
+
+def ledger(market: str, pair: str, horizon: int) -> str:
+    return f"{model(market, pair, horizon)}/ledger/"
+
+
+def champion(market: str, pair: str, horizon: int) -> str:
+    return f"{model(market, pair, horizon)}/champion.json"
+
+
+def predictions(market: str, pair: str, horizon: int) -> str:
+    return f"predictions/{market}/{pair}/h{horizon}/"
+
+
+def prediction(market: str, pair: str, horizon: int, *, as_of: str, bundle_sha256: str) -> str:
+    return f"{predictions(market, pair, horizon)}{compact(as_of)}/{bundle_sha256[:16]}.json"
+
+
+def scoreboard(market: str, pair: str, as_of: str | None = None) -> str:
+    return f"scoreboard/{market}/{pair}/{compact(as_of) if as_of else 'latest'}.json"
+
+
+def run(run_id: str, pair: str, stage: str) -> str:
+    return f"runs/{plain(run_id)}/{pair}/{stage}.json"

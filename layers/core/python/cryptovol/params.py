@@ -1,0 +1,181 @@
+"""`params.yaml` as a tree of frozen dataclasses: every number that changes a result, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from cryptovol.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class MarketParams:
+    """The simulated market."""
+
+    seed: int
+    start: str
+    gap_share: float
+
+
+@dataclass(frozen=True)
+class IngestParams:
+    """How much history is fetched, and in what portions."""
+
+    history_hours: int
+    page_bars: int
+    commit_pages: int
+
+
+@dataclass(frozen=True)
+class GateParams:
+    """Limits of the gate; shares are of the batch's rows."""
+
+    null_share: float
+    range_share: float
+    log_return_limit: float
+    freshness_hours: int
+    gap_share: float
+    longest_gap_hours: int
+    duplicate_share: float
+    disorder_rows: int
+    future_rows: int
+    foreign_rows: int
+    frozen_hours: int
+    zero_volume_share: float
+
+
+@dataclass(frozen=True)
+class FeaturizeParams:
+    """Horizons in hours and how complete a window must be."""
+
+    horizons: tuple[int, ...]
+    window_coverage: float
+    target_coverage: float
+
+
+@dataclass(frozen=True)
+class ForestParams:
+    """Boosted trees on what the ridge leaves over."""
+
+    trees: int
+    depth: int
+    learning_rate: float
+    min_child_weight: float
+    subsample: float
+    colsample: float
+    l2: float
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """Folds, ridge, forest and interval levels."""
+
+    seed: int
+    threads: int
+    window_hours: int
+    refit_hours: int
+    least_rows: int
+    ridge: float
+    forest: ForestParams
+    levels: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class PromotionParams:
+    """When a challenger may replace the champion."""
+
+    dm_level: float
+    least_rows: int
+
+
+@dataclass(frozen=True)
+class PredictParams:
+    """When a forecast is refused, and the default interval."""
+
+    freshness_hours: int
+    expiry_hours: int
+    level: float
+
+
+@dataclass(frozen=True)
+class ScoreParams:
+    """Windows of the scoreboard in hours."""
+
+    windows_hours: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Params:
+    """The whole of `params.yaml`."""
+
+    symbols: tuple[str, ...]
+    quote: str
+    market: MarketParams
+    ingest: IngestParams
+    gate: GateParams
+    featurize: FeaturizeParams
+    train: TrainParams
+    promotion: PromotionParams
+    predict: PredictParams
+    score: ScoreParams
+
+
+def load(path: Path) -> Params:
+    """Return the parameters in a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is absent or not YAML, or a name is missing, unknown or of the wrong type; the message gives
+        the full name, for instance ``gate.null_share``.
+    """
+    import yaml
+
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the parameters: {error}. Cure: run from the project folder") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    params: Params = build(Params, raw, "")
+    return params
+
+
+def build(cls: type[Any], raw: Any, where: str) -> Any:
+    """Return dataclass `cls` filled from a mapping; see `load` for the errors."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"params.yaml: {where or 'the file'} must be a block of names, not {raw!r}")
+    hints = get_type_hints(cls)
+    names = [field.name for field in fields(cls)]
+    for name in raw:
+        if name not in names:
+            raise ConfigError(f"params.yaml: {_join(where, str(name))} is unknown; known: {', '.join(names)}")
+    return cls(**{name: _value(hints[name], raw, name, where) for name in names})
+
+
+def _join(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _value(kind: Any, raw: Mapping[str, Any], name: str, where: str) -> Any:
+    full = _join(where, name)
+    if name not in raw:
+        raise ConfigError(f"params.yaml: {full} is missing")
+    value = raw[name]
+    if is_dataclass(kind):
+        return build(kind, value, full)  # type: ignore[arg-type]
+    item = getattr(kind, "__args__", (None,))[0]
+    if item is None:
+        return _scalar(kind, value, full)
+    if not isinstance(value, list) or not value:
+        raise ConfigError(f"params.yaml: {full} must be a list that is not empty, not {value!r}")
+    return tuple(_scalar(item, each, full) for each in value)
+
+
+def _scalar(kind: type[Any], value: Any, full: str) -> Any:
+    accepted = (int, float) if kind is float else kind
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        raise ConfigError(f"params.yaml: {full} must be {kind.__name__}, not {value!r}")
+    return kind(value)
