@@ -111,14 +111,17 @@ def make(
     n = len(time)
     table = np.asarray(prices, dtype=np.float64).reshape(n, 4)
     return Bars(
-        np.asarray(time, dtype=np.int64),
-        *(np.ascontiguousarray(table[:, i]) for i in range(4)),
-        np.asarray(volume_base, dtype=np.float64),
-        np.asarray(volume_quote, dtype=np.float64),
-        np.full(n, symbol),
-        np.full(n, quote),
-        np.full(n, source),
-        np.full(n, fetched_at, dtype=np.int64),
+        time=np.asarray(time, dtype=np.int64),
+        open=np.ascontiguousarray(table[:, 0]),
+        high=np.ascontiguousarray(table[:, 1]),
+        low=np.ascontiguousarray(table[:, 2]),
+        close=np.ascontiguousarray(table[:, 3]),
+        volume_base=np.asarray(volume_base, dtype=np.float64),
+        volume_quote=np.asarray(volume_quote, dtype=np.float64),
+        symbol=np.full(n, symbol),
+        quote=np.full(n, quote),
+        source=np.full(n, source),
+        fetched_at=np.full(n, fetched_at, dtype=np.int64),
     )
 
 
@@ -173,4 +176,6 @@ def merge(stored: Bars, incoming: Bars) -> Merge:
     keep = stored.take(~np.isin(stored.time, revised_times))
     accept = fresh.take(~known | np.isin(fresh.time, revised_times))
     both = concat([keep, accept])
-    return Merge(both.take(np.argsort(both.time, kind="stable").astype(np.int64)), int((~known).sum()), len(revised_times))
+    return Merge(
+        both.take(np.argsort(both.time, kind="stable").astype(np.int64)), int((~known).sum()), len(revised_times)
+    )

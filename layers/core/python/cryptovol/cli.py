@@ -11,10 +11,21 @@ from importlib import import_module
 from cryptovol import __version__
 from cryptovol.errors import CryptovolError
 
-# One module per verb in `cryptovol.commands`; each has `add(parsers)` and is imported only by name, so that
-# `--help` stays instant.
-VERBS = ("replay", "ingest", "validate", "featurize", "train", "predict", "score", "backtest", "models", "up", "down",
-         "status", "run", "version", "sidecar", "sources")  # fmt: skip
+# The modules of `cryptovol.commands` in the order in which `--help` lists their verbs.
+MODULES = (
+    "run",
+    "up",
+    "down",
+    "status",
+    "stages",
+    "predict",
+    "backtest",
+    "models",
+    "sources",
+    "replay",
+    "version",
+    "sidecar",
+)
 
 EPILOG = """exit codes: 0 done, 1 refused (gate, promotion, model), 2 usage, 3 outside failure
 start with `cryptovol run --once`; `cryptovol VERB --help` explains one verb"""
@@ -30,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"cryptovol {__version__}")
     parsers = root.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        import_module(f"cryptovol.commands.{verb}").add(parsers)
+    for module in MODULES:
+        import_module(f"cryptovol.commands.{module}").add(parsers)
     return root
 
 

@@ -14,10 +14,12 @@
     ├── DataError                 the data is at fault: a person looks                         exit 1
     │   ├── BarSchemaError        a server's or file's rows are not bars
     │   ├── NotEnoughBarsError    carries needed and found
+    │   ├── StaleDataError        the newest bar is older than a forecast may stand on
     │   └── GateRefusedError      carries the gate report's findings
     ├── ModelError                the model is at fault                                        exit 1
     │   ├── ModelNotFoundError    there is no champion to serve
     │   ├── BundleRefusedError    a bundle's hash, format or feature spec does not match
+    │   ├── ModelExpiredError     the champion is older than a model may serve
     │   └── FeatureMismatchError  carries missing and unexpected feature names
     └── KeyNotFoundError          nothing is stored under that key                             exit 3
 """
@@ -113,6 +115,12 @@ class NotEnoughBarsError(DataError):
         self.found = found
 
 
+class StaleDataError(DataError):
+    """Raised when the newest bar is too old for a forecast that was not asked for with `allow_stale`."""
+
+    code = "stale_data"
+
+
 class GateRefusedError(DataError):
     """Raised when the gate refuses a batch; `reasons` has one sentence per failed rule."""
 
@@ -140,6 +148,12 @@ class BundleRefusedError(ModelError):
     """Raised when a bundle's hash, format or feature spec does not match."""
 
     code = "bundle_refused"
+
+
+class ModelExpiredError(ModelError):
+    """Raised when the champion is too old for a forecast that was not asked for with `allow_stale`."""
+
+    code = "model_expired"
 
 
 class FeatureMismatchError(ModelError):

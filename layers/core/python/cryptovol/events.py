@@ -70,7 +70,9 @@ def parse(event: Mapping[str, Any]) -> StageEvent:
     wanted = ("symbol", "quote", "as_of", "run_id")
     missing = [name for name in wanted if not isinstance(event.get(name), str) or not event[name]]
     if missing:
-        raise ConfigError(f"the event lacks {', '.join(missing)} (texts); it has {', '.join(sorted(event)) or 'nothing'}")
+        raise ConfigError(
+            f"the event lacks {', '.join(missing)} (texts); it has {', '.join(sorted(event)) or 'nothing'}"
+        )
     as_of = parse_instant(event["as_of"])
     keys.series(event["symbol"], event["quote"])
     given = {name: value for name, value in event.items() if name not in wanted}

@@ -9,7 +9,7 @@ learns of it. Every state is also kept under its own `as_of`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,6 +64,11 @@ def head_key(prefix: str) -> str:
     return f"{prefix}/manifest.json"
 
 
+def state_key(prefix: str, as_of: str) -> str:
+    """Return the key under which a history's state of `as_of` is kept for good."""
+    return f"{prefix}/states/{compact(as_of)}.json"
+
+
 def load_manifest(store: Store, key: str) -> Manifest | None:
     """Return the manifest under `key`, or None if there is none."""
     try:
@@ -82,10 +87,15 @@ def read(store: Store, manifest: Manifest, *, since: int | None = None) -> Table
         If a part's bytes no longer have the digest its manifest names.
     """
     first_month = month_of(since) if since is not None else ""
-    parts = [_read_part(store, part) for part in manifest.body["parts"] if part["month"] >= first_month]
-    if not parts:
+    return read_parts(store, [part for part in manifest.body["parts"] if part["month"] >= first_month])
+
+
+def read_parts(store: Store, parts: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the rows of some parts of a state, in the parts' order; no parts give no columns."""
+    tables_read = [_read_part(store, part) for part in parts]
+    if not tables_read:
         return {}
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.concatenate([table[name] for table in tables_read]) for name in tables_read[0]}
 
 
 def _read_part(store: Store, part: Mapping[str, Any]) -> Table:
@@ -95,16 +105,23 @@ def _read_part(store: Store, part: Mapping[str, Any]) -> Table:
     return tables.decode_npz(data) if part["key"].endswith(".npz") else tables.decode_csv(data, BAR_KINDS)
 
 
-def write_parts(store: Store, prefix: str, table: Table, *, codec: Codec) -> list[dict[str, Any]]:
-    """Write a table's months as parts and return their entries, oldest first; existing parts are not rewritten."""
+def write_parts(
+    store: Store, prefix: str, table: Table, *, codec: Codec, head: Manifest | None = None
+) -> list[dict[str, Any]]:
+    """Write a table's months as parts and return their entries, oldest first.
+
+    Parts that `head` already names are not sent again; a part that exists is never overwritten.
+    """
     if not len(table["time"]):
         return []
     months = np.array([month_of(int(t)) for t in _month_starts(table["time"])])
     edges = np.flatnonzero(np.r_[True, months[1:] != months[:-1]])
     bounds = [*edges.tolist(), len(months)]
+    known = {part["key"] for part in head.body["parts"]} if head else set()
     entries = []
     for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
-        entries.append(_write_part(store, prefix, {k: v[start:stop] for k, v in table.items()}, str(months[start]), codec))
+        rows = {name: column[start:stop] for name, column in table.items()}
+        entries.append(_write_part(store, prefix, rows, str(months[start]), codec, known))
     return entries
 
 
@@ -113,11 +130,12 @@ def _month_starts(time: Any) -> Any:
     return time.astype("datetime64[s]").astype("datetime64[M]").astype("datetime64[s]").astype(np.int64)
 
 
-def _write_part(store: Store, prefix: str, rows: Table, month: str, codec: Codec) -> dict[str, Any]:
+def _write_part(store: Store, prefix: str, rows: Table, month: str, codec: Codec, known: set[str]) -> dict[str, Any]:
     data = tables.encode_npz(rows) if codec == "npz" else tables.encode_csv(rows)
     digest = tables.sha256(data)
     key = f"{prefix}/{month}.{digest[:16]}.{'npz' if codec == 'npz' else 'csv.gz'}"
-    store.put_new(key, data)
+    if key not in known:
+        store.put_new(key, data)
     times = rows["time"]
     return {
         "month": month, "key": key, "rows": len(times), "first": int(times[0]), "last": int(times[-1]), "sha256": digest,
@@ -125,7 +143,13 @@ def _write_part(store: Store, prefix: str, rows: Table, month: str, codec: Codec
 
 
 def commit(
-    store: Store, prefix: str, parts: list[dict[str, Any]], *, as_of: str, meta: Mapping[str, Any], head: Manifest | None
+    store: Store,
+    prefix: str,
+    parts: list[dict[str, Any]],
+    *,
+    as_of: str,
+    meta: Mapping[str, Any],
+    head: Manifest | None,
 ) -> Manifest:
     """Write a state's manifest under its own `as_of`, then make it the head if it is the newest.
 
@@ -140,7 +164,7 @@ def commit(
         If another writer changed the head meanwhile. Nothing is lost: read again and merge again.
     """
     data = tables.encode_json({"format": 1, "as_of": as_of, "parts": parts, **meta})
-    key = f"{prefix}/states/{compact(as_of)}.json"
+    key = state_key(prefix, as_of)
     if head is None or head.as_of <= parse_instant(as_of):
         _write_head(store, head_key(prefix), data, head)
     store.put(key, data)

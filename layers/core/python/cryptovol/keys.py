@@ -46,52 +46,65 @@ def compact(as_of: str) -> str:
 
 
 def raw(market: str, pair: str) -> str:
+    """Return the prefix of a pair's raw history."""
     return f"bars/raw/{market}/{pair}"
 
 
 def clean(market: str, pair: str) -> str:
+    """Return the prefix of a pair's clean history."""
     return f"bars/clean/{market}/{pair}"
 
 
 def features(market: str, pair: str) -> str:
+    """Return the prefix of a pair's feature table."""
     return f"features/{market}/{pair}"
 
 
 def quarantine(market: str, pair: str, as_of: str) -> str:
+    """Return the key of the rows the gate set aside at one instant."""
     return f"bars/quarantine/{market}/{pair}/{compact(as_of)}.csv"
 
 
 def gate_report(market: str, pair: str, as_of: str, *, suffix: str) -> str:
+    """Return the key of the gate's report at one instant; `suffix` is ``json`` or ``html``."""
     return f"reports/gate/{market}/{pair}/{compact(as_of)}.{suffix}"
 
 
 def model(market: str, pair: str, horizon: int) -> str:
+    """Return the prefix of everything about the models of one horizon."""
     return f"models/{market}/{pair}/h{horizon}"
 
 
 def bundle(market: str, pair: str, horizon: int, *, sha256: str) -> str:
+    """Return the prefix of one bundle's files."""
     return f"{model(market, pair, horizon)}/bundles/{sha256}"
 
 
 def ledger(market: str, pair: str, horizon: int) -> str:
+    """Return the prefix of the ledger's entries."""
     return f"{model(market, pair, horizon)}/ledger/"
 
 
 def champion(market: str, pair: str, horizon: int) -> str:
+    """Return the key of the pointer to the champion."""
     return f"{model(market, pair, horizon)}/champion.json"
 
 
 def predictions(market: str, pair: str, horizon: int) -> str:
+    """Return the prefix of the prediction log."""
     return f"predictions/{market}/{pair}/h{horizon}/"
 
 
 def prediction(market: str, pair: str, horizon: int, *, as_of: str, bundle_sha256: str) -> str:
+    """Return the key of one logged forecast: one per instant and model."""
     return f"{predictions(market, pair, horizon)}{compact(as_of)}/{bundle_sha256[:16]}.json"
 
 
 def scoreboard(market: str, pair: str, as_of: str | None = None) -> str:
+    """Return the key of the scoreboard at one instant, or of the newest."""
     return f"scoreboard/{market}/{pair}/{compact(as_of) if as_of else 'latest'}.json"
 
 
 def run(run_id: str, pair: str, stage: str) -> str:
+    """Return the key of the status object of one stage of one run."""
     return f"runs/{plain(run_id)}/{pair}/{stage}.json"

@@ -11,6 +11,8 @@ from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
 
+NAMESPACE = "Cryptovol"  # of the EMF blobs; the sidecar leaves others' metrics alone
+
 LATENCY_BUCKETS = (0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.5, 2.5, 5.0)
 DURATION_BUCKETS = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 VOLATILITY_BUCKETS = (0.0005, 0.001, 0.0015, 0.002, 0.003, 0.004, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05)
@@ -28,23 +30,35 @@ class Metric:
 
 
 CONTRACT: dict[str, Metric] = {
-    "http_requests_total": Metric("counter", ("endpoint", "method", "status"), "Count", "Requests answered by the API."),
+    "http_requests_total": Metric(
+        "counter", ("endpoint", "method", "status"), "Count", "Requests answered by the API."
+    ),
     "prediction_latency": Metric(
         "histogram", ("endpoint",), "Seconds", "Seconds from request to response.", LATENCY_BUCKETS
     ),
     "model_predictions": Metric(
         "histogram", ("model",), "None", "Predicted volatility per hour of each forecast served.", VOLATILITY_BUCKETS
     ),
-    "data_drift_ratio": Metric("gauge", ("model",), "None", "Share of features that drifted from the training data, 0 to 1."),
-    "feature_ood_total": Metric("counter", ("feature", "reason"), "Count", "Feature values outside the training range."),
-    "stage_runs_total": Metric("counter", ("stage", "outcome"), "Count", "Stage runs by outcome: done, refused, failed."),
+    "data_drift_ratio": Metric(
+        "gauge", ("model",), "None", "Share of features that drifted from the training data, 0 to 1."
+    ),
+    "feature_ood_total": Metric(
+        "counter", ("feature", "reason"), "Count", "Feature values outside the training range."
+    ),
+    "stage_runs_total": Metric(
+        "counter", ("stage", "outcome"), "Count", "Stage runs by outcome: done, refused, failed."
+    ),
     "stage_duration_seconds": Metric("histogram", ("stage",), "Seconds", "Seconds a stage took.", DURATION_BUCKETS),
     "stage_rows": Metric("gauge", ("stage", "series"), "Count", "Rows the stage's newest run wrote."),
     "gate_findings_total": Metric("counter", ("rule",), "Count", "Rows found by each rule of the gate."),
     "gate_refusals_total": Metric("counter", ("series",), "Count", "Batches refused by the gate."),
     "bars_ingested_total": Metric("counter", ("series", "kind"), "Count", "Bars written by ingest: new or revised."),
-    "model_trained_timestamp_seconds": Metric("gauge", ("model",), "Seconds", "Unix time up to which the champion was trained."),
-    "data_newest_timestamp_seconds": Metric("gauge", ("series",), "Seconds", "Unix time at which the newest bar closed."),
+    "model_trained_timestamp_seconds": Metric(
+        "gauge", ("model",), "Seconds", "Unix time up to which the champion was trained."
+    ),
+    "data_newest_timestamp_seconds": Metric(
+        "gauge", ("series",), "Seconds", "Unix time at which the newest bar closed."
+    ),
     "live_qlike": Metric("gauge", ("model", "window"), "None", "QLIKE of matured forecasts over a window of hours."),
     "live_qlike_har": Metric("gauge", ("model", "window"), "None", "QLIKE of the HAR baseline on the same hours."),
     "live_coverage": Metric("gauge", ("model", "window"), "None", "Share of realized values inside the 90 % interval."),

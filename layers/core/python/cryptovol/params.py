@@ -11,6 +11,13 @@ from cryptovol.errors import ConfigError
 
 
 @dataclass(frozen=True)
+class ReproParams:
+    """The instant `dvc repro` works at, ISO 8601."""
+
+    as_of: str
+
+
+@dataclass(frozen=True)
 class MarketParams:
     """The simulated market."""
 
@@ -112,6 +119,7 @@ class Params:
 
     symbols: tuple[str, ...]
     quote: str
+    repro: ReproParams
     market: MarketParams
     ingest: IngestParams
     gate: GateParams

@@ -89,4 +89,6 @@ def require_cloud(environ: Mapping[str, str]) -> None:
     """
     named = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
     if environ.get("CRYPTOVOL_CLOUD") != "aws" and not any(environ.get(name) for name in named):
-        raise ConfigError("no cloud is set: AWS_ENDPOINT_URL is empty. Cure: `make up`, or CRYPTOVOL_CLOUD=aws for real AWS")
+        raise ConfigError(
+            "no cloud is set: AWS_ENDPOINT_URL is empty. Cure: `make up`, or CRYPTOVOL_CLOUD=aws for real AWS"
+        )

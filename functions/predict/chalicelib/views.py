@@ -1,0 +1,150 @@
+"""What the routes answer: forecasts, health, model card, metrics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from chalice.app import Request as HttpRequest
+from chalice.app import Response
+from chalicelib import bodies
+from chalicelib.problems import Headers, Problem, from_error
+from chalicelib.serve import request_id
+from chalicelib.service import Service
+
+from cryptovol import keys, tables
+from cryptovol.errors import CryptovolError, KeyNotFoundError, StoreUnavailableError
+from cryptovol.forecasts import Ask, Forecast
+from cryptovol.serving import Served
+from cryptovol.times import HOUR, format_instant
+
+CACHE_SECONDS = 15
+
+
+def predict(service: Service, event: HttpRequest) -> Forecast:
+    """Return the forecast that the body asks for."""
+    params, own = service.params, request_id(event)
+    raw = event.raw_body
+    body = bodies.decode(raw if isinstance(raw, bytes) else raw.encode())
+    asked = bodies.request(body, symbols=params.symbols, quote=params.quote, request_id=own)
+    try:
+        if asked.bars is not None:
+            return service.forecaster.of_bars(asked.ask, asked.bars)
+        if asked.instances is not None:
+            return service.forecaster.of_features(asked.ask, asked.instances)
+        if asked.features is not None:
+            return _only(service.forecaster.of_features(asked.ask, [asked.features]))
+        return service.forecaster.stored(asked.ask)
+    except CryptovolError as error:
+        raise from_error(error, callers_data=asked.callers_data) from error
+
+
+def _only(batch: Forecast) -> Forecast:
+    """Return a batch of one as a single forecast."""
+    (prediction,) = batch["predictions"]
+    return {**{name: value for name, value in batch.items() if name != "predictions"}, **prediction}
+
+
+def forecast(service: Service, event: HttpRequest, symbol: str) -> Response:
+    """Return the forecast from stored bars, or 304 where the caller has it already."""
+    asked = bodies.from_query(symbol, _query(event), request_id=request_id(event))
+    body = service.forecaster.stored(asked.ask)
+    lasting = {name: value for name, value in body.items() if name not in ("request_id", "data_age_seconds")}
+    # Weak: the age of the data and the request's id differ from answer to answer.
+    etag = f'W/"{tables.sha256(tables.encode_json(lasting))[:20]}"'
+    headers: Headers = {"ETag": etag, "Cache-Control": f"private, max-age={CACHE_SECONDS}"}
+    held = [tag.strip() for tag in event.headers.get("if-none-match", "").split(",")]
+    if etag in held or "*" in held:
+        return Response("", headers=headers, status_code=304)
+    return Response(body, headers=headers)
+
+
+def _query(event: HttpRequest) -> dict[str, list[str]]:
+    return dict(event.to_original_event().get("multiValueQueryStringParameters") or {})
+
+
+def model(service: Service, event: HttpRequest) -> dict[str, Any]:
+    """Return the card of the champion that serves a symbol and horizon."""
+    query = _query(event)
+    symbol = query.pop("symbol", [service.params.symbols[0]])
+    asked = bodies.from_query(symbol[0], query, request_id=request_id(event))
+    served = service.forecaster.served(asked.ask)
+    return {
+        **_identity(served),
+        "header": dict(served.bundle.header),
+        "levels": list(served.bundle.levels),
+        "scores": dict(served.bundle.scores),
+        "refused": served.refused or None,
+    }
+
+
+def _identity(served: Served) -> dict[str, Any]:
+    champion = served.champion
+    return {
+        "name": champion.name,
+        "version": champion.version,
+        "trained_at": champion.trained_at,
+        "bundle_sha256": served.bundle.sha256,
+    }
+
+
+def health(service: Service) -> Response:
+    """Return what serves and how old it is; 503 when nothing can be forecast.
+
+    Old data alone is no 503: another instance would have no newer, and a caller may allow it.
+    """
+    store = _store_state(service)
+    series = [_series(service, Ask(s, horizon=h)) for s in service.params.symbols for h in service.forecaster.horizons]
+    able = any("model" in one and "as_of" in one for one in series)
+    good = store == "ok" and all("code" not in one and not one["stale"] and not one["refused"] for one in series)
+    status = "ok" if good else "degraded" if able else "unready"
+    body = {"status": status, "market": service.settings.market, "store": store, "series": series}
+    return Response(body, status_code=200 if able else 503)
+
+
+def _store_state(service: Service) -> str:
+    params, market = service.params, service.settings.market
+    try:
+        service.store.exists(
+            keys.champion(market, keys.series(params.symbols[0], params.quote), params.featurize.horizons[0])
+        )
+    except StoreUnavailableError:
+        return "unreachable"
+    return "ok"
+
+
+def _series(service: Service, ask: Ask) -> dict[str, Any]:
+    found: dict[str, Any] = {"symbol": ask.symbol, "horizon_hours": ask.horizon}
+    try:
+        served = service.forecaster.served(ask)
+        found |= {"model": _identity(served), "refused": served.refused or None}
+        known = service.forecaster.moment(ask)
+    except CryptovolError as error:
+        return {**found, "code": error.code, "detail": str(error)}
+    age = service.clock() - known.as_of
+    stale = age > service.params.predict.freshness_hours * HOUR
+    return {**found, "as_of": format_instant(known.as_of), "data_age_seconds": age, "stale": stale}
+
+
+def metrics(service: Service, event: HttpRequest) -> Response:
+    """Return the sidecar's committed series, as its own ``/metrics`` does."""
+    from cryptovol.sidecar import exposition
+
+    state: Path | None = service.settings.metrics_state
+    if state is None or not state.exists():
+        raise Problem(
+            404, "no_metrics_here", "this process keeps no metrics; scrape the metrics sidecar (`cryptovol sidecar`)"
+        )
+    body, content_type = exposition.render(state, event.headers.get("accept", ""))
+    return Response(body.decode(), headers={"Content-Type": content_type})
+
+
+def scoreboard(service: Service, symbol: str) -> dict[str, Any]:
+    """Return the newest scoreboard of a symbol."""
+    pair = keys.series(symbol[: bodies.TEXT].upper(), service.params.quote)
+    try:
+        stored = service.store.get(keys.scoreboard(service.settings.market, pair))
+    except KeyNotFoundError as error:
+        raise Problem(404, "no_scoreboard", f"{pair} has no scoreboard yet; the score stage writes it") from error
+    return dict(json.loads(stored.data))

@@ -1,0 +1,215 @@
+"""The whole local lane: market, cloud, MLflow, functions, sidecar and API, started together and stopped together.
+
+::
+
+    market ───────────── api
+    cloud ── deploy
+    mlflow
+    sidecar
+    airflow's database
+
+What an earlier command left running is used again if it is what would be started now, else replaced.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cryptovol import params as params_module
+from cryptovol import settings as settings_module
+from cryptovol.cloud import airflow_run, deploy, embedded, environs, mlflow_server, parts, processes, zips
+from cryptovol.cloud.fleet import Fleet
+from cryptovol.cloud.state import State, wanted_port
+from cryptovol.errors import ConfigError
+from cryptovol.settings import Settings
+
+Say = Callable[[str, float], None]
+NEEDED = ("params.yaml", "functions", "layers/core/python/cryptovol", "airflow/dags", "localstack/bootstrap")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the lane's parts are, and whose bars they serve."""
+
+    source: str
+    market: str
+    bucket: str
+    cloud_url: str
+    mlflow_url: str
+    metrics_url: str
+    api_url: str
+    market_url: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What `up` will start, decided before anything is."""
+
+    market: parts.Market
+    endpoint: str
+    application: Mapping[str, str]
+    layer: bytes
+    api_port: int
+
+
+class Lane:
+    """One project folder's local cloud.
+
+    Parameters
+    ----------
+    root
+        The project folder; everything is kept under its ``var``.
+    environ
+        The caller's environment.
+    say
+        Told the name of each part that is up and the seconds it took.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is not the project's, or a setting is wrong.
+    """
+
+    def __init__(self, root: Path, environ: Mapping[str, str], say: Say) -> None:
+        self.root = root.resolve()
+        self.folder = self.root / "var"
+        self.state = State(self.folder)
+        self.fleet = Fleet(self.root, self.state)
+        self.airflow_environ: dict[str, str] = {}
+        self._environ = environ
+        self._settings: Settings = settings_module.load(environ)
+        self._say = say
+        for wanted in NEEDED:
+            if not (self.root / wanted).exists():
+                raise ConfigError(f"{self.root} has no {wanted}. Cure: run from the project folder")
+        self.params = params_module.load(self.root / "params.yaml")
+
+    def up(self, *, api_port: int | None = None) -> Addresses:
+        """Start what does not run yet and return where everything is.
+
+        Raises
+        ------
+        ConfigError
+            If the port is taken, a bar file is missing, or something is not installed.
+        TransientError
+            If a part does not come up; what this call started is stopped again.
+        """
+        embedded.require_space(self.folder)
+        plan = self._plan(api_port)
+        jobs = {
+            "cloud and functions": lambda: self._cloud(plan),
+            "mlflow": lambda: self._mlflow(plan),
+            "metrics": lambda: self._sidecar(plan),
+            "airflow database": lambda: self._airflow(plan),
+            "market and api": lambda: self._serve(plan),
+        }
+        try:
+            with ThreadPoolExecutor(len(jobs)) as pool:
+                running = {pool.submit(self._timed, name, job): name for name, job in jobs.items()}
+                for job in as_completed(running):
+                    if job.exception() is not None:
+                        self.fleet.stop_started()  # ends the waiting of the others, too
+                        job.result()
+        except BaseException:
+            self.fleet.stop_started()
+            raise
+        addresses = self._addresses(plan)
+        self.state.write_lane(asdict(addresses))
+        return addresses
+
+    def _plan(self, api_port: int | None) -> _Plan:
+        if api_port is not None and self.fleet.port("api") != api_port:
+            wanted_port(api_port, name="the API")
+        layer = zips.layer_zip(self.root)
+        code = zips.digest(layer)
+        market = parts.market(self._settings, self.params, self.root, self.fleet.port("market"), self._environ, code)
+        application = environs.application(
+            source=market.source,
+            market_url=market.url,
+            market_key=self._settings.cryptocompare_key,
+            bucket=self._settings.bucket,
+            tracking_uri=f"http://127.0.0.1:{self.fleet.port('mlflow')}",
+            git_commit=self._settings.git_commit or head_commit(self.root),
+        )
+        endpoint = f"http://127.0.0.1:{self.fleet.port('cloud')}"
+        return _Plan(market, endpoint, application, layer, api_port or self.fleet.port("api"))
+
+    def _timed(self, name: str, job: Callable[[], None]) -> None:
+        started = time.monotonic()
+        job()
+        self._say(name, time.monotonic() - started)
+
+    def _cloud(self, plan: _Plan) -> None:
+        if processes.find(self.folder, embedded.NAME) is None:
+            embedded.repair(self.folder)
+        self.fleet.ensure(embedded.spec(self.folder, self.fleet.port("cloud"), self._environ))
+        target = deploy.Target(
+            runtime=embedded.RUNTIME,
+            bootstrap=embedded.bootstrap(self.root),
+            environment={
+                **environs.cloud(plan.endpoint),
+                **plan.application,
+                **embedded.function_environ(self.folder, plan.layer),
+            },
+            buckets=(self._settings.bucket, mlflow_server.BUCKET, deploy.DVC_BUCKET),
+        )
+        s3, functions = deploy.clients(plan.endpoint)
+        deploy.deploy(self.root, target, s3=s3, functions=functions)
+
+    def _mlflow(self, plan: _Plan) -> None:
+        port = self.fleet.port("mlflow")
+        self.fleet.ensure(mlflow_server.spec(self.folder, port, self._environ, endpoint=plan.endpoint))
+
+    def _sidecar(self, plan: _Plan) -> None:
+        code = zips.digest(plan.layer)
+        self.fleet.ensure(parts.sidecar(self.folder, self.fleet.port("sidecar"), self._environ, code=code))
+
+    def _airflow(self, plan: _Plan) -> None:
+        self.airflow_environ = airflow_run.environ(
+            self.root, self.folder, self._environ, endpoint=plan.endpoint, application=plan.application
+        )
+        airflow_run.migrate(self.root, self.folder, self.airflow_environ)
+
+    def _serve(self, plan: _Plan) -> None:
+        if plan.market.spec is not None:
+            self.fleet.ensure(plan.market.spec)
+        code = zips.digest(plan.layer) + zips.digest(zips.pack(zips.read_tree(self.root / "functions" / "predict")))
+        self.fleet.ensure(
+            parts.api(
+                self.folder, plan.api_port, self._environ, market_name=plan.market.name, code=code,
+                application={**environs.cloud(plan.endpoint), **plan.application},
+            )
+        )  # fmt: skip
+
+    def _addresses(self, plan: _Plan) -> Addresses:
+        return Addresses(
+            source=plan.market.source,
+            market=plan.market.name,
+            bucket=self._settings.bucket,
+            cloud_url=plan.endpoint,
+            mlflow_url=self.fleet.children["mlflow"].url,
+            metrics_url=f"{self.fleet.children['sidecar'].url}/metrics",
+            api_url=self.fleet.children["api"].url,
+            market_url=plan.market.url,
+        )
+
+    def open_airflow(self) -> str:
+        """Start Airflow's scheduler and UI on the lane and return the UI's address."""
+        port = self.fleet.port("airflow-ui")
+        return self.fleet.ensure(airflow_run.standalone_spec(self.root, self.airflow_environ, port)).url
+
+
+def head_commit(root: Path) -> str:
+    """Return the project's git commit, or an empty text where there is no git or no repository."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -1,0 +1,122 @@
+"""What a run ends with: the forecasts, the baselines' scores and the addresses, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
+
+from cryptovol import keys
+from cryptovol.cloud.progress import Status
+from cryptovol.errors import TransientError
+from cryptovol.times import format_instant
+
+Forecast = dict[str, Any]
+LABELS = {
+    "api_url": "API", "mlflow_url": "MLflow", "metrics_url": "metrics", "cloud_url": "S3 and Lambda",
+    "airflow_url": "Airflow",
+}  # fmt: skip
+SIMULATED = "SIMULATED BARS: made-up prices, for a try-out only. Set CRYPTOVOL_CRYPTOCOMPARE_KEY for the real market"
+
+
+def teller(out: TextIO) -> Callable[[str, float], None]:
+    """Return what prints one line per part of the lane that is up."""
+
+    def say(name: str, seconds: float) -> None:
+        print(f"  up  {name:<22}{seconds:>5.1f} s", file=out, flush=True)
+
+    return say
+
+
+def addresses_text(lane: Mapping[str, Any]) -> str:
+    """Return the addresses as lines."""
+    lines = [f"  {label:<14}{lane[name]}" for name, label in LABELS.items() if lane.get(name)]
+    return "\n".join([f"market: {lane['market']} (source {lane['source']})", *lines])
+
+
+def ask(api_url: str, body: Mapping[str, Any]) -> Forecast:
+    """Return the API's forecast.
+
+    Raises
+    ------
+    TransientError
+        If the API does not answer, or answers with a problem; the message is the problem's own.
+    """
+    request = urllib.request.Request(
+        f"{api_url}/predict", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30) as answer:
+            forecast: Forecast = json.loads(answer.read())
+            return forecast
+    except urllib.error.HTTPError as error:
+        raise TransientError(f"POST /predict answered {error.code}: {_problem(error.read())}") from error
+    except (OSError, ValueError) as error:
+        raise TransientError(f"POST /predict at {api_url} failed: {error}. Cure: see var/logs/api.log") from error
+
+
+def _problem(body: bytes) -> str:
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")[:200]
+    return str(problem.get("detail") or problem.get("title") or problem)
+
+
+def forecasts_text(forecasts: Sequence[Forecast]) -> str:
+    """Return the forecasts as a table: volatility per hour with its interval, annualized, and the baselines."""
+    names = list(dict.fromkeys(name for forecast in forecasts for name in forecast["baselines"]))
+    head = ["symbol", "horizon", "volatility/h", "interval", "annualized", *names, "model"]
+    rows = [head]
+    for forecast in forecasts:
+        interval = forecast["interval"]
+        rows.append(
+            [
+                forecast["symbol"],
+                f"{forecast['horizon_hours']} h",
+                _percent(forecast["volatility"]),
+                f"{_percent(interval['lower'])} to {_percent(interval['upper'])} ({interval['level']:.0%})",
+                f"{forecast['volatility_annualized']:.1%}",
+                *(_percent(forecast["baselines"].get(name)) for name in names),
+                f"{forecast['model']['name']} v{forecast['model']['version']}",
+            ]
+        )
+    return table_text(rows)
+
+
+def scores_text(statuses: Mapping[tuple[str, str], Status]) -> str:
+    """Return the challengers' QLIKE beside the baselines' on the same untouched hours; smaller is better."""
+    rows: list[list[str]] = []
+    for (symbol, stage), status in statuses.items():
+        for horizon, model in status.result.get("models", {}).items() if stage == "train" else ():
+            if not rows:
+                rows.append(["symbol", "horizon", *model["qlike"], "decision"])
+            figures = [f"{value:.4f}" for value in model["qlike"].values()]
+            rows.append([symbol, f"{horizon} h", *figures, f"{model['decision']}: {model['reason']}"])
+    return table_text(rows)
+
+
+def places_text(statuses: Mapping[tuple[str, str], Status], *, bucket: str, as_of: int) -> str:
+    """Return where the gate's reports and the scoreboards are, one line per symbol."""
+    lines = []
+    for (symbol, stage), status in statuses.items():
+        if stage == "ingest" and status.result.get("market"):
+            market, pair = status.result["market"], keys.series(symbol, status.result["quote"])
+            report = keys.gate_report(market, pair, format_instant(as_of), suffix="html")
+            lines.append(f"  gate report   s3://{bucket}/{report}")
+    return "\n".join(lines)
+
+
+def table_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts as an aligned table, the first row its head."""
+    if not rows:
+        return ""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.3%}"

@@ -1,0 +1,45 @@
+"""`cryptovol up`: the local cloud with MLflow, metrics and API, left running in the background."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from cryptovol.cloud.lane import Lane
+from cryptovol.cloud.report import addresses_text, teller
+
+EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), cryptocompare, simulated or replay:FILE.
+Running it again starts only what does not run yet. Everything is kept under var/.
+
+  cryptovol up                      then: cryptovol status, cryptovol run --once, cryptovol down
+  cryptovol up --airflow            with Airflow's scheduler and UI: retrains every six hours"""
+
+
+def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register the verb."""
+    parser = parsers.add_parser(
+        "up", help="start the local cloud in the background", epilog=EPILOG,
+        description="Start S3 and Lambda, deploy the functions, start MLflow, the metrics sidecar and the API.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--port", type=int, metavar="N", help="port of the API; without it the one of last time")
+    parser.add_argument("--airflow", action="store_true", help="also start Airflow's scheduler and UI")
+    parser.add_argument("--json", action="store_true", help="print the addresses as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Start what does not run yet and return 0."""
+    lane = Lane(Path.cwd(), os.environ, teller(sys.stderr))
+    with lane.state.locked():
+        addresses = lane.up(api_port=args.port)
+        found = asdict(addresses)
+        if args.airflow:
+            found["airflow_url"] = lane.open_airflow()
+            lane.state.write_lane(found)
+    print(json.dumps(found) if args.json else addresses_text(found))
+    return 0

@@ -1,0 +1,158 @@
+"""What every stage function does around its stage: read the event, run, record the outcome, tell the error's kind.
+
+The status object under ``runs/<run_id>/…`` is how people and the progress display see a run, on any cloud.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from cryptovol import events, keys, tables
+from cryptovol.errors import CryptovolError, GateRefusedError, KeyNotFoundError
+from cryptovol.events import Result, StageEvent
+from cryptovol.params import Params
+from cryptovol.ports import Meter, Store
+from cryptovol.times import HOUR, format_instant, parse_instant
+from cryptovol.wiring import Ports, open_ports
+
+Step = Callable[[StageEvent, Ports, Params], Result]
+Handler = Callable[[Mapping[str, Any], object], Result]
+
+# The number of a stage's result that says how much it did; results also carry what earlier stages returned.
+ROWS = {
+    "ingest": "rows_new", "validate": "rows_clean", "featurize": "rows_features", "train": "rows_trained",
+    "version": "rows_versioned", "score": "rows_scored",
+}  # fmt: skip
+
+
+@cache
+def _ports() -> Ports:
+    """Return the process's ports: clients are made once and kept warm between invocations."""
+    return open_ports()
+
+
+def stage_handler(stage: str, step: Step, ports: Callable[[], Ports] = _ports) -> Handler:
+    """Return the Lambda handler of one stage.
+
+    An expected error is raised again with its code in front, ``[code] text`` or ``[code, retryable] text``, because
+    emulators differ in `errorType` but all pass on the message.
+    """
+
+    def handler(event: Mapping[str, Any], context: object) -> Result:
+        del context  # nothing in it may change a result
+        try:
+            return perform(stage, step, events.parse(event), ports())
+        except CryptovolError as error:
+            error.args = (tagged(error), *error.args[1:])
+            raise
+
+    return handler
+
+
+def tagged(error: CryptovolError) -> str:
+    """Return the error's text with its kind in front."""
+    return f"[{error.code}{', retryable' if error.retryable else ''}] {error}"
+
+
+def perform(stage: str, step: Step, event: StageEvent, ports: Ports) -> Result:
+    """Run one stage, keep its status object up to date, and count its outcome and duration."""
+    started = time.monotonic()
+    status = _Status(stage, event, ports, format_instant(ports.clock()))
+    status.write("running", 0.0)
+    outcome = "failed"
+    try:
+        result = step(event, ports, ports.params)
+        outcome = "done"
+        _count(stage, event, ports.meter, result)
+        status.write(outcome, time.monotonic() - started, result=result)
+        return result
+    except CryptovolError as error:
+        outcome = "refused" if error.exit_code == 1 else "failed"
+        status.write(outcome, time.monotonic() - started, error=describe(error))
+        raise
+    except BaseException as error:
+        fault = {"code": "crash", "message": f"{type(error).__name__}: {error}", "reasons": [], "retryable": True}
+        status.write(outcome, time.monotonic() - started, error=fault)
+        raise
+    finally:
+        _measure(stage, event, ports, outcome, time.monotonic() - started)
+
+
+def describe(error: CryptovolError) -> dict[str, Any]:
+    """Return the error as it stands in a status object."""
+    reasons = list(error.reasons) if isinstance(error, GateRefusedError) else []
+    return {"code": error.code, "message": str(error), "reasons": reasons, "retryable": error.retryable}
+
+
+class _Status:
+    """The status object of one stage of one run."""
+
+    def __init__(self, stage: str, event: StageEvent, ports: Ports, started: str) -> None:
+        self._ports = ports
+        self._key = keys.run(event.run_id, event.pair, stage)
+        self._base = {"stage": stage, "symbol": event.symbol, "quote": event.quote, "started": started}
+
+    def write(self, state: str, seconds: float, **more: Any) -> None:
+        body = {**self._base, "state": state, "seconds": round(seconds, 3), **more}
+        self._ports.store.put(self._key, tables.encode_json(body))
+
+
+def read_result(store: Store, event: StageEvent, stage: str) -> Result | None:
+    """Return what a finished stage of the event's run returned, or None if it has not finished."""
+    try:
+        status = json.loads(store.get(keys.run(event.run_id, event.pair, stage)).data)
+    except KeyNotFoundError:
+        return None
+    result: Result | None = status.get("result")
+    return result
+
+
+def _measure(stage: str, event: StageEvent, ports: Ports, outcome: str, seconds: float) -> None:
+    meter = ports.meter
+    meter.add("stage_runs_total", 1, {"stage": stage, "outcome": outcome})
+    meter.add("stage_duration_seconds", seconds, {"stage": stage})
+    if outcome == "refused" and stage == "validate":
+        meter.add("gate_refusals_total", 1, {"series": event.pair})
+    meter.flush()
+
+
+def _count(stage: str, event: StageEvent, meter: Meter, result: Result) -> None:
+    """Count what a finished stage did, from the numbers in its result."""
+    meter.add("stage_rows", result[ROWS[stage]], {"stage": stage, "series": event.pair})
+    counters = {"ingest": _count_ingest, "validate": _count_validate, "train": _count_train, "score": _count_score}
+    if stage in counters:
+        counters[stage](event, meter, result)
+
+
+def _count_ingest(event: StageEvent, meter: Meter, result: Result) -> None:
+    for kind in ("new", "revised"):
+        meter.add("bars_ingested_total", result[f"rows_{kind}"], {"series": event.pair, "kind": kind})
+    newest = parse_instant(result["last"]) + HOUR
+    meter.add("data_newest_timestamp_seconds", newest, {"series": event.pair})
+
+
+def _count_validate(event: StageEvent, meter: Meter, result: Result) -> None:
+    for rule, found in result["findings"].items():
+        meter.add("gate_findings_total", found, {"rule": rule})
+
+
+def _count_train(event: StageEvent, meter: Meter, result: Result) -> None:
+    for model in result["models"].values():
+        champion = model["champion"]
+        if champion:
+            trained = parse_instant(champion["trained_at"])
+            meter.add("model_trained_timestamp_seconds", trained, {"model": champion["name"]})
+
+
+def _count_score(event: StageEvent, meter: Meter, result: Result) -> None:
+    for row in result["live"]:
+        labels = {"model": row["model"], "window": str(row["hours"])}
+        meter.add("live_qlike", row["qlike"]["model"], labels)
+        meter.add("live_qlike_har", row["qlike"]["har"], labels)
+        meter.add("live_coverage", row["coverage"], labels)
+    for model, ratio in result["drift"].items():
+        meter.add("data_drift_ratio", ratio, {"model": model})

@@ -1,0 +1,1 @@
+"""Markets that need no network: a simulated one, and bar files to replay, behind a CryptoCompare-shaped server."""

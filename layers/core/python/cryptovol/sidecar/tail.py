@@ -1,0 +1,171 @@
+"""Complete lines of a growing file, across rotation, truncation and restarts.
+
+A position names the file by device, inode and a digest of its first bytes (inodes are given out again), and how far
+it was read. Only whole lines count: what follows the last newline is read again later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from cryptovol.sidecar.state import Portion
+
+CHUNK = 2**20  # bytes a portion is read from; a longer line is no EMF line and is skipped
+HEAD = 256
+PACKED = {".gz", ".bz2", ".xz", ".zst"}
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far which file was read.
+
+    Parameters
+    ----------
+    device, inode
+        The file.
+    offset
+        Bytes read, up to and including a newline unless `skipping`.
+    head_bytes, head
+        Length and digest of the file's beginning, to tell it from another one under the same inode.
+    skipping
+        Whether the rest of an oversized line is still to be thrown away.
+    """
+
+    device: int
+    inode: int
+    offset: int = 0
+    head_bytes: int = 0
+    head: str = ""
+    skipping: bool = False
+
+    def text(self) -> str:
+        """Return the position as stored."""
+        return json.dumps(asdict(self))
+
+
+class FileSource:
+    """The lines of one log file; `name` identifies it in the state."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = f"file:{path}"
+        self._file: BinaryIO | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def poll(self, position_of: Callable[[str], str | None]) -> Iterator[Portion]:
+        """Yield portions up to the end the file has now; each must be committed before the next is asked for.
+
+        A file that does not exist yet yields nothing. `OSError` means that it exists and cannot be read.
+        """
+        before = position_of(self.name)
+        while (portion := self._next(before)) is not None:
+            yield portion
+            before = portion.after
+
+    def _next(self, before: str | None) -> Portion | None:
+        known = Position(**json.loads(before)) if before else None
+        file = self._opened(known)
+        if file is None:
+            return None
+        position = _place(file, known)
+        file.seek(position.offset)
+        data = file.read(CHUNK)
+        if b"\n" in data or len(data) == CHUNK:
+            return self._portion(before, position, data, file)
+        if self._rotated(file):
+            # Nobody will end the old file's last line any more.
+            lines = [data] if data and not position.skipping else []
+            start = self._successor(file)
+            self.close()
+            return Portion(self.name, before, start.text(), lines, bytes_read=0)
+        return None if position == known else self._portion(before, position, b"", file)
+
+    def _portion(self, before: str | None, position: Position, data: bytes, file: BinaryIO) -> Portion:
+        end = data.rfind(b"\n") + 1
+        lines = data[:end].split(b"\n")[:-1]
+        oversized = 0
+        if position.skipping and lines:
+            lines = lines[1:]
+        if not end and len(data) == CHUNK:
+            oversized = int(not position.skipping)
+        taken = end or (len(data) if len(data) == CHUNK else 0)
+        skipping = taken != end if taken else position.skipping
+        after = _with_head(file, replace(position, offset=position.offset + taken, skipping=skipping))
+        return Portion(self.name, before, after.text(), lines, oversized, after.offset)
+
+    def _opened(self, known: Position | None) -> BinaryIO | None:
+        """Return the file the position names if it can still be found, else the one now under the path."""
+        if self._file is None:
+            for path in [self.path, *self._siblings()] if known else [self.path]:
+                file = _open(path)
+                if file is not None and (known is None or _is_same(file, known)):
+                    self._file = file
+                    return file
+                if file is not None:
+                    file.close()
+            self._file = _open(self.path)
+        return self._file
+
+    def _siblings(self) -> list[Path]:
+        """Return the rotated files beside the path, for instance ``api.log.1``."""
+        found = self.path.parent.glob(f"{self.path.name}.*")
+        return sorted(path for path in found if path.suffix not in PACKED)
+
+    def _rotated(self, file: BinaryIO) -> bool:
+        try:
+            now = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(file.fileno())
+        return (now.st_dev, now.st_ino) != (mine.st_dev, mine.st_ino)
+
+    def _successor(self, file: BinaryIO) -> Position:
+        """Return the start of the file that followed: the oldest rotated one written later, else the path's own."""
+        finished = os.fstat(file.fileno()).st_mtime_ns
+        later = [stat for stat in map(os.stat, self._siblings()) if stat.st_mtime_ns > finished]
+        now = min(later, key=lambda stat: stat.st_mtime_ns) if later else os.stat(self.path)
+        return Position(now.st_dev, now.st_ino)
+
+
+def _open(path: Path) -> BinaryIO | None:
+    try:
+        return path.open("rb", buffering=0)
+    except FileNotFoundError:
+        return None
+
+
+def _is_same(file: BinaryIO, known: Position) -> bool:
+    stat = os.fstat(file.fileno())
+    if (stat.st_dev, stat.st_ino) != (known.device, known.inode) or stat.st_size < known.offset:
+        return False
+    return _digest(file, known.head_bytes) == known.head or not known.head_bytes
+
+
+def _place(file: BinaryIO, known: Position | None) -> Position:
+    """Return where to read on: the known position, or the start of a file that is new, truncated or replaced."""
+    if known is not None and _is_same(file, known):
+        return known
+    stat = os.fstat(file.fileno())
+    return Position(stat.st_dev, stat.st_ino)
+
+
+def _digest(file: BinaryIO, length: int) -> str:
+    return hashlib.sha256(os.pread(file.fileno(), length, 0)).hexdigest()[:32]
+
+
+def _with_head(file: BinaryIO, position: Position) -> Position:
+    length = min(HEAD, position.offset)
+    if length == position.head_bytes:
+        return position
+    return replace(position, head_bytes=length, head=_digest(file, length))

@@ -1,0 +1,205 @@
+"""Feature table → model bundle, scores, tracked run, ledger entry: one challenger per horizon, promoted or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from cryptovol import bundle, codehash, history, keys, ledger, plots, promotion, spec, tables, training
+from cryptovol.bars import Floats
+from cryptovol.bundle import Bundle
+from cryptovol.errors import BundleRefusedError, DataError
+from cryptovol.events import Result, StageEvent
+from cryptovol.params import Params
+from cryptovol.ports import Store, TrackedRun, Tracker
+from cryptovol.promotion import Verdict
+from cryptovol.tables import Table
+from cryptovol.times import HOUR, parse_instant
+from cryptovol.training import TrainingTable
+
+
+def run(event: StageEvent, *, store: Store, tracker: Tracker, params: Params, git_commit: str = "") -> Result:
+    """Train one challenger per horizon, decide on each, and return what happened.
+
+    A challenger that loses is recorded and not promoted; that is an outcome, not an error. The same event again
+    finds its own ledger entries and changes nothing.
+
+    Returns
+    -------
+    dict
+        The event's fields and ``models``: per horizon the decision, reason, bundle, version and scores;
+        ``rows_trained``.
+
+    Raises
+    ------
+    NotEnoughBarsError
+        If there is too little labelled history to fit and to score on.
+    """
+    manifest = history.load_manifest(store, event.need("features_key"))
+    if manifest is None:
+        raise DataError(f"no feature table under {event.need('features_key')}; run featurize first")
+    table = history.read(store, manifest)
+    lineage = {
+        "features_sha256": manifest.sha256,
+        "clean_sha256": event.given.get("clean_sha256", ""),
+        "raw_sha256": event.given.get("raw_sha256", ""),
+        "source": event.given.get("source", ""),
+        "git_commit": git_commit,
+    }
+    horizons = params.featurize.horizons
+    models = {str(h): _one(event, h, table, lineage, store=store, tracker=tracker, params=params) for h in horizons}
+    return event.result(models=models, rows_trained=max(m["rows"] for m in models.values()))
+
+
+def _one(
+    event: StageEvent,
+    horizon: int,
+    table: Table,
+    lineage: Mapping[str, Any],
+    *,
+    store: Store,
+    tracker: Tracker,
+    params: Params,
+) -> dict[str, Any]:
+    market = event.need("market")
+    inputs = _inputs_sha256(lineage, horizon, params)
+    past = ledger.reconcile(store, market, event.pair, horizon)
+    for entry in reversed(past):
+        if entry.body.get("inputs_sha256") == inputs:
+            _alias(tracker, entry.body)
+            return _outcome(entry.body, repeated=True)
+    trained, files = _fit(event, horizon, table, params)
+    where = keys.bundle(market, event.pair, horizon, sha256=trained.sha256)
+    bundle.save(store, where, files)
+    verdict = _judge(trained, table, store, market, event.pair, params=params)
+    tracked = _track(tracker, trained, files, verdict, event=event, lineage=lineage, params=params)
+    challenger = {
+        "bundle_sha256": trained.sha256, "name": trained.header["name"], "version": tracked.version,
+        "trained_at": trained.header["trained_at"],
+    }  # fmt: skip
+    entry = ledger.append(
+        store, market, event.pair, horizon,
+        decision="promoted" if verdict.promote else "rejected",
+        champion=challenger if verdict.promote else (past[-1].body["champion"] if past else None),
+        challenger=challenger, reason=verdict.reason, numbers=verdict.numbers, scores=trained.scores,
+        as_of=event.as_of_text, run_id=event.run_id, inputs_sha256=inputs,
+        lineage={**lineage, "mlflow_run": tracked.run_id, "tracking_url": tracked.url},
+        rows=trained.header["data"]["rows"],
+    )  # fmt: skip
+    _alias(tracker, entry.body)
+    return _outcome(entry.body, repeated=False)
+
+
+def _alias(tracker: Tracker, body: Mapping[str, Any]) -> None:
+    """Point the registry's aliases where the ledger entry says; done again if a run was killed before it."""
+    for alias in ("challenger", "champion"):
+        if body[alias] is not None:
+            tracker.alias(body[alias]["name"], version=body[alias]["version"], alias=alias)
+
+
+def _inputs_sha256(lineage: Mapping[str, Any], horizon: int, params: Params) -> str:
+    """Return the digest of everything the bundle's bytes depend on."""
+    depends = {
+        "features": lineage["features_sha256"],
+        "horizon": horizon,
+        "train": asdict(params.train),
+        "promotion": asdict(params.promotion),
+        "code": codehash.model_code_sha256(),
+    }
+    return tables.sha256(json.dumps(depends, sort_keys=True).encode())
+
+
+def _fit(event: StageEvent, horizon: int, table: Table, params: Params) -> tuple[Bundle, dict[str, bytes]]:
+    market, coverage = event.need("market"), params.featurize.window_coverage
+    own = "" if market == "live" else f"{market}-"
+    header = {
+        "name": f"cryptovol-{own}{event.pair}-h{horizon}",
+        "symbol": event.symbol,
+        "quote": event.quote,
+        "market": market,
+        "source": event.given.get("source", market),
+        "trained_at": event.as_of_text,
+        "spec": spec.current(coverage),
+    }
+    columns = (table["time"], table["values"], table["log_return"], table[f"target_{horizon}"])
+    labelled = TrainingTable(*columns, horizon=horizon, coverage=coverage)
+    return training.build_bundle(labelled, params.train, header=header)
+
+
+def _judge(trained: Bundle, table: Table, store: Store, market: str, pair: str, *, params: Params) -> Verdict:
+    """Return the verdict on the challenger's untouched window."""
+    window = trained.window
+    current = ledger.champion(store, market, pair, trained.horizon)
+    rival: Floats | None = None
+    if current is not None:
+        where = keys.bundle(market, pair, trained.horizon, sha256=current.bundle_sha256)
+        try:
+            rival = _untouched(bundle.fetch(store, where, current.bundle_sha256), window["time"], table)
+        except BundleRefusedError:
+            rival = None  # a champion that cannot be loaded cannot serve either: HAR alone is the bar
+    return promotion.decide(
+        window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon, params=params.promotion
+    )
+
+
+def _untouched(champion: Bundle, time: Any, table: Table) -> Floats:
+    """Return the champion's out-of-sample forecasts at `time`, shape (n,), NaN where it has none.
+
+    Hours up to the end of its training come from its own walk-forward forecasts, later ones from the model itself.
+    """
+    out = np.full(len(time), np.nan)
+    own = dict(zip(champion.window["time"].tolist(), champion.window["predicted"].tolist(), strict=True))
+    later = np.asarray(time) + HOUR > parse_instant(champion.header["trained_at"])
+    out[~later] = [own.get(int(t), np.nan) for t in time[~later]]
+    rows = np.searchsorted(table["time"], time[later])
+    out[later] = champion.predict(table["values"][rows])
+    return out
+
+
+def _track(
+    tracker: Tracker,
+    trained: Bundle,
+    files: Mapping[str, bytes],
+    verdict: Verdict,
+    *,
+    event: StageEvent,
+    lineage: Mapping[str, Any],
+    params: Params,
+) -> TrackedRun:
+    scores = trained.scores
+    flat = dict(scores["model"])
+    for name, errors in scores["baselines"].items():
+        flat.update({f"{name}.{error}": value for error, value in errors.items()})
+    flat.update({f"coverage.{level}": value for level, value in scores["coverage"].items()})
+    flat.update({"dm_har.statistic": scores["dm_har"]["statistic"], "dm_har.p": scores["dm_har"]["p"]})
+    tags = {
+        "market": event.need("market"), "symbol": event.symbol, "quote": event.quote, "as_of": event.as_of_text,
+        "run_id": event.run_id, "bundle_sha256": trained.sha256, "decision": verdict.reason, **lineage,
+    }  # fmt: skip
+    names = trained.header["spec"]["names"]
+    artifacts = {f"bundle/{name}": data for name, data in files.items()}
+    artifacts["features.txt"] = ("\n".join(names) + "\n").encode()
+    artifacts.update({f"plots/{name}": data for name, data in plots.training(trained).items()})
+    return tracker.log(
+        trained.header["name"],
+        params={"horizon": trained.horizon, **asdict(params.train)},
+        metrics=flat,
+        fold_metrics={"fold_qlike": scores["fold_qlike"]},
+        artifacts=artifacts,
+        tags={name: str(value) for name, value in tags.items()},
+    )
+
+
+def _outcome(body: Mapping[str, Any], *, repeated: bool) -> dict[str, Any]:
+    """Return what the next stages and people need of a ledger entry."""
+    scores = body["scores"]
+    return {
+        "decision": body["decision"], "repeated": repeated, "reason": body["reason"], "entry": body["entry"],
+        "challenger": body["challenger"], "champion": body["champion"], "rows": body["rows"],
+        "qlike": {"model": scores["model"]["qlike"], **{n: s["qlike"] for n, s in scores["baselines"].items()}},
+        "tracking_url": body["lineage"]["tracking_url"],
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+"""The composition root: settings in, real ports out. Tests and `dvc repro` swap any of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cryptovol import params as params_module
+from cryptovol import settings as settings_module
+from cryptovol.params import Params
+from cryptovol.ports import BarSource, Clock, Meter, Store, Tracker
+from cryptovol.settings import Settings
+
+
+def wall_clock() -> int:
+    """Return the current unix seconds."""
+    return int(time.time())
+
+
+@dataclass
+class Ports:
+    """What the stages need from outside, each made at first use: a function pays only for what it touches.
+
+    Parameters
+    ----------
+    settings, params
+        Deployment and science.
+    folder
+        With a folder, everything is kept there as files and no cloud is needed; without, in the S3 bucket.
+    clock
+        Returns unix seconds.
+    """
+
+    settings: Settings
+    params: Params
+    folder: Path | None = None
+    clock: Clock = wall_clock
+
+    @cached_property
+    def store(self) -> Store:
+        """The object store."""
+        if self.folder is not None:
+            from cryptovol.adapters.files import FileStore
+
+            return FileStore(self.folder)
+        settings_module.require_cloud(os.environ)
+        import boto3
+
+        from cryptovol.adapters.s3 import S3Store
+
+        return S3Store(self.settings.bucket, boto3.client("s3"))
+
+    @cached_property
+    def source(self) -> BarSource:
+        """The market source."""
+        from cryptovol.adapters.sources import open_source
+
+        return open_source(self.settings, self.params, clock=self.clock)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """MLflow where a server is set; files in the store where there is none, and for a folder."""
+        from cryptovol.adapters import tracking
+
+        if self.settings.tracking_uri and self.folder is None:
+            return tracking.MlflowTracker(self.settings.tracking_uri)
+        return tracking.StoreTracker(self.store)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """EMF lines on standard output; quiet for a folder, where nothing collects them."""
+        from cryptovol.adapters import telemetry
+
+        return telemetry.EmfMeter() if self.folder is None else telemetry.QuietMeter()
+
+
+def open_ports(folder: Path | None = None) -> Ports:
+    """Return the ports that the environment and `params.yaml` describe.
+
+    Raises
+    ------
+    ConfigError
+        If a setting or a parameter is wrong.
+    """
+    settings = settings_module.load(os.environ)
+    return Ports(settings, params_module.load(settings.params_path), folder)

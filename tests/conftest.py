@@ -1,0 +1,28 @@
+"""What many tests share: parameters small enough to train in a second."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cryptovol import params as params_module
+from cryptovol.params import Params
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    """Return the shipped parameters."""
+    return params_module.load(Path("params.yaml"))
+
+
+@pytest.fixture(scope="session")
+def quick(params: Params) -> Params:
+    """Return parameters for a history of 2,200 hours: fewer trees, a shorter scored stretch."""
+    forest = replace(params.train.forest, trees=15, min_child_weight=20)
+    train = replace(params.train, window_hours=540, refit_hours=180, least_rows=400, threads=1, forest=forest)
+    return replace(
+        params,
+        ingest=replace(params.ingest, history_hours=2200, page_bars=400, commit_pages=2),
+        train=train,
+        promotion=replace(params.promotion, least_rows=200),
+    )

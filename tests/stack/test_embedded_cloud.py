@@ -1,0 +1,215 @@
+"""The embedded cloud: MiniStack on a free port, functions by the deploy code that `make run` uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cryptovol.adapters.s3 import S3Store
+from cryptovol.cloud import deploy, embedded, environs, processes, zips
+from cryptovol.cloud.fleet import Fleet, down
+from cryptovol.cloud.state import State
+from cryptovol.errors import ConflictError, StoreUnavailableError
+
+pytestmark = pytest.mark.stack
+BUCKET = "cryptovol"
+HANDLER = """
+import os, sys, time
+import cryptovol
+
+def lambda_handler(event, context):
+    print("heard " + event["say"], flush=True)
+    if event["say"] == "refuse":
+        raise ValueError("[gate_refused] 3 rows too many")
+    if event["say"] == "die":
+        os._exit(7)
+    return {"said": event["say"], "mark": cryptovol.MARK, "version": 1, "variables": sorted(os.environ)}
+"""
+
+
+class Cloud:
+    """An emulator of one test's own, and what is deployed on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.state = State(root / "var")
+        self.fleet = Fleet(root, self.state)
+        self.port = self.fleet.port("cloud")
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self.s3, self.functions = deploy.clients(self.endpoint)
+
+    def start(self) -> processes.Child:
+        """Start the emulator with a secret in the caller's environment."""
+        environ = {**os.environ, "A_SECRET": "shh"}
+        return self.fleet.ensure(embedded.spec(self.state.folder, self.port, environ))
+
+    def deploy(self, **more: str) -> dict[str, str]:
+        """Deploy with the embedded lane's target."""
+        extra = embedded.function_environ(self.state.folder, zips.layer_zip(self.root))
+        target = deploy.Target(
+            runtime=embedded.RUNTIME,
+            bootstrap=Path("localstack/bootstrap").read_bytes(),
+            environment={**environs.cloud(self.endpoint), **extra, **more},
+            buckets=(BUCKET,),
+        )
+        return deploy.deploy(self.root, target, s3=self.s3, functions=self.functions)
+
+    def invoke(self, say: str, stage: str = "ingest") -> tuple[str | None, Any]:
+        """Return the kind of failure, if any, and the answer."""
+        answer = self.functions.invoke(FunctionName=f"cryptovol-{stage}", Payload=json.dumps({"say": say}).encode())
+        return answer.get("FunctionError"), json.loads(answer["Payload"].read())
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Cloud]:
+    """A running emulator over a small project: five functions that answer, a layer with a mark."""
+    for stage in zips.STAGES:
+        (tmp_path / "functions" / stage).mkdir(parents=True)
+        (tmp_path / "functions" / stage / "handler.py").write_text(HANDLER)
+    layer = tmp_path / "layers/core/python/cryptovol"
+    layer.mkdir(parents=True)
+    (layer / "__init__.py").write_text('MARK = "the copy in the layer"\n')
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    made = Cloud(tmp_path)
+    made.start()
+    try:
+        yield made
+    finally:
+        down(made.state.folder)
+
+
+def test_functions_run_the_layers_code_in_a_clean_environment(cloud: Cloud) -> None:
+    """A deployed function imports the layer's package, not the checkout's, and sees no secret of the caller."""
+    assert set(cloud.deploy().values()) == {"created"}
+    for stage in zips.STAGES:
+        failure, answer = cloud.invoke("hello", stage)
+        assert failure is None
+        assert answer["mark"] == "the copy in the layer"
+        assert "A_SECRET" not in answer["variables"]
+        assert "AWS_ENDPOINT_URL" in answer["variables"]
+
+
+def test_deploy_is_idempotent_and_updates_only_what_differs(cloud: Cloud) -> None:
+    """A second deploy changes nothing; a changed handler updates its function alone, a changed setting all."""
+    cloud.deploy()
+    before = cloud.functions.get_function_configuration(FunctionName="cryptovol-train")["RevisionId"]
+    assert set(cloud.deploy().values()) == {"unchanged"}
+    assert cloud.functions.get_function_configuration(FunctionName="cryptovol-train")["RevisionId"] == before
+    handler = cloud.root / "functions/ingest/handler.py"
+    handler.write_text(HANDLER.replace('"version": 1', '"version": 2'))
+    assert cloud.deploy() == {f"cryptovol-{s}": "updated" if s == "ingest" else "unchanged" for s in zips.STAGES}
+    assert cloud.invoke("hello")[1]["version"] == 2
+    assert set(cloud.deploy(EXTRA="1").values()) == {"updated"}
+    assert "EXTRA" in cloud.invoke("hello")[1]["variables"]
+
+
+def test_a_new_layer_reaches_the_functions(cloud: Cloud) -> None:
+    """A changed package is published as a new layer version and imported by the next invocation."""
+    cloud.deploy()
+    cloud.invoke("hello")
+    (cloud.root / "layers/core/python/cryptovol/__init__.py").write_text('MARK = "newer"\n')
+    assert set(cloud.deploy().values()) == {"updated"}
+    assert cloud.invoke("hello")[1]["mark"] == "newer"
+    versions = cloud.functions.list_layer_versions(LayerName=deploy.LAYER)["LayerVersions"]
+    assert len(versions) == 2
+
+
+def test_a_function_that_raises_tells_its_message_and_serves_on(cloud: Cloud) -> None:
+    """The payload of a failure holds the error's own text, and the environment stays usable."""
+    cloud.deploy()
+    failure, answer = cloud.invoke("refuse")
+    assert failure == "Unhandled"
+    assert answer["errorType"] == "ValueError"
+    assert answer["errorMessage"] == "[gate_refused] 3 rows too many"
+    assert cloud.invoke("again")[1]["said"] == "again"
+
+
+def test_a_function_whose_process_dies_is_an_error_and_serves_on(cloud: Cloud) -> None:
+    """A process that exits inside the handler fails the invocation, not the cloud."""
+    cloud.deploy()
+    failure, answer = cloud.invoke("die")
+    assert failure is not None
+    assert "exited" in answer["errorMessage"]
+    assert cloud.invoke("again")[1]["said"] == "again"
+
+
+def test_what_functions_print_is_in_their_log_files(cloud: Cloud) -> None:
+    """Each function's lines, tracebacks too, are in its own file once the invocation is over."""
+    cloud.deploy()
+    cloud.invoke("first")
+    cloud.invoke("refuse")
+    text = (cloud.state.folder / "logs/functions/cryptovol-ingest.log").read_text()
+    assert [line for line in text.splitlines() if line.startswith("heard")] == ["heard first", "heard refuse"]
+    assert "3 rows too many" in text
+
+
+def test_objects_survive_kill_nine_and_functions_come_back(cloud: Cloud) -> None:
+    """After kill -9 and a restart every object is there byte for byte, and deploying again makes the rest."""
+    cloud.deploy()
+    store = S3Store(BUCKET, cloud.s3)
+    store.put("bars/raw/a.bin", b"\x00" * 70_000)
+    store.put("champion.json", b"one")
+    tag = store.get("champion.json").etag
+    store.replace("champion.json", b"two", tag)
+    child = cloud.fleet.children["cloud"]
+    os.kill(child.pid, signal.SIGKILL)
+    _until(lambda: not child.alive)
+    with pytest.raises(StoreUnavailableError, match="Cure"):
+        store.get("champion.json")
+    embedded.repair(cloud.state.folder)
+    cloud.start()
+    cloud.deploy()
+    assert store.get("bars/raw/a.bin").data == b"\x00" * 70_000
+    assert store.get("champion.json").data == b"two"
+    with pytest.raises(ConflictError):
+        store.replace("champion.json", b"three", tag)
+    assert cloud.invoke("hello")[1]["said"] == "hello"
+
+
+def test_a_write_cut_in_two_by_a_kill_is_repaired(cloud: Cloud) -> None:
+    """New bytes beside old metadata, and a half-written file, are put right before the next start."""
+    cloud.deploy()
+    store = S3Store(BUCKET, cloud.s3)
+    store.put("head.json", b"old and longer")
+    processes.stop(cloud.state.folder, cloud.fleet.children["cloud"])
+    where = next((cloud.state.folder / "cloud/s3").rglob("head.json"))
+    time.sleep(0.02)
+    where.write_bytes(b"new")
+    where.with_name("other.json.tmp").write_bytes(b"ha")
+    assert embedded.repair(cloud.state.folder) == 2
+    assert embedded.repair(cloud.state.folder) == 0
+    cloud.start()
+    read = store.get("head.json")
+    assert read.data == b"new"
+    store.replace("head.json", b"newest", read.etag)
+    assert list(store.keys("")) == ["head.json"]
+
+
+def test_the_cloud_listens_on_loopback_only(cloud: Cloud) -> None:
+    """Every socket the emulator listens on is bound to 127.0.0.1."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    pid = cloud.fleet.children["cloud"].pid
+    held = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
+                found.append(fields[1])
+    assert found == [f"0100007F:{cloud.port:04X}"]
+
+
+def _until(done: Any, seconds: float = 5.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

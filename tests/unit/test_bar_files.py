@@ -1,0 +1,111 @@
+"""Bar files: the formats people have, and one clear message for the others."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cryptovol.errors import BarSchemaError, ConfigError, CryptovolError
+from cryptovol.market import files
+
+HEADER = "time,open,high,low,close,volumefrom,volumeto"
+ROW = "1704067200,1.5,2,1,1.75,10,17.5"
+
+
+def _write(folder: Path, text: str, name: str = "bars.csv") -> Path:
+    path = folder / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith("gz") else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["bars.csv", "bars.csv.gz"])
+def test_read_gives_the_columns(tmp_path: Path, name: str) -> None:
+    """A plain and a gzipped file give the same bars."""
+    bars = files.read(_write(tmp_path, f"{HEADER}\n{ROW}\n", name), symbol="BTC", quote="USD")
+    assert bars.time.tolist() == [1704067200] and bars.close.tolist() == [1.75] and bars.volume_quote.tolist() == [17.5]
+    assert (bars.symbol[0], bars.quote[0], bars.source[0]) == ("BTC", "USD", "replay:bars")
+
+
+@pytest.mark.parametrize("time", ["1704067200", "1704067200000", "1704067200.0", "1704067200000.0"])
+def test_read_takes_seconds_and_milliseconds(tmp_path: Path, time: str) -> None:
+    """Both units, also written as floats, give the same second."""
+    path = _write(tmp_path, f"{HEADER}\n{ROW.replace('1704067200', time)}\n")
+    assert files.read(path).time.tolist() == [1704067200]
+
+
+def test_read_takes_our_names_for_volumes_and_any_order(tmp_path: Path) -> None:
+    """Columns go by name; names may differ in case and may be the ones our own tables use."""
+    path = _write(tmp_path, "volume_quote,Close,LOW,high,open,volume_base,time\n17.5,1.75,1,2,1.5,10,1704067200\n")
+    bars = files.read(path)
+    assert bars.open.tolist() == [1.5] and bars.volume_base.tolist() == [10] and bars.volume_quote.tolist() == [17.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [("BTC-USD", ("BTC", "USD")), ("eth/usdt", ("ETH", "USDT")), ("BTC", ("BTC", "EUR")), ("", ("X", "EUR"))],
+)
+def test_read_splits_the_symbol_column(tmp_path: Path, text: str, pair: tuple[str, str]) -> None:
+    """A pair in one text is split; what the file does not say comes from the caller."""
+    bars = files.read(_write(tmp_path, f"{HEADER},symbol\n{ROW},{text}\n"), symbol="X", quote="EUR")
+    assert (bars.symbol[0], bars.quote[0]) == pair
+
+
+@pytest.mark.parametrize("null", ["", "NULL", "nan", " "])
+def test_read_takes_an_absent_number_for_nan(tmp_path: Path, null: str) -> None:
+    """An empty field and the usual words for nothing are NaN, which the gate counts."""
+    bars = files.read(_write(tmp_path, f"{HEADER}\n1704067200,1.5,2,1,{null},10,{null}\n"))
+    assert np.isnan(bars.close[0]) and np.isnan(bars.volume_quote[0]) and bars.open[0] == 1.5
+
+
+@pytest.mark.parametrize("column", ["time", "open", "high", "low", "close", "volumefrom", "volumeto"])
+def test_read_names_the_missing_column_and_the_file(tmp_path: Path, column: str) -> None:
+    """A file without one of the columns is refused with both names."""
+    header = HEADER.replace(column, "other", 1)
+    with pytest.raises(BarSchemaError, match=rf"bars\.csv has no column {column}"):
+        files.read(_write(tmp_path, f"{header}\n{ROW}\n"))
+
+
+@pytest.mark.parametrize("bad", ["1704067200,x,2,1,1.75,10,17.5", ",1.5,2,1,1.75,10,17.5", "1704067200,1.5,2"])
+def test_read_names_the_line_at_fault(tmp_path: Path, bad: str) -> None:
+    """A word for a price, no time, and a row cut short are named by line."""
+    with pytest.raises(BarSchemaError, match="line 3"):
+        files.read(_write(tmp_path, f"{HEADER}\n{ROW}\n{bad}\n"))
+
+
+def test_read_of_no_file_says_so(tmp_path: Path) -> None:
+    """A path without a file is a usage error."""
+    with pytest.raises(ConfigError, match="there is no bar file"):
+        files.read(tmp_path / "absent.csv")
+    with pytest.raises(ConfigError, match="cannot read"):
+        files.read(tmp_path)
+
+
+def test_read_refuses_a_cut_gzip_file(tmp_path: Path) -> None:
+    """A download that stopped half-way is not taken for a short file."""
+    path = _write(tmp_path, f"{HEADER}\n{ROW}\n", "bars.csv.gz")
+    path.write_bytes(path.read_bytes()[:-6])
+    with pytest.raises(ConfigError, match="cannot read"):
+        files.read(path)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=120), st.text(alphabet=f'{HEADER}0123456789.\n",-', max_size=200).map(str.encode)))
+def test_read_of_anything_raises_only_typed_errors(tmp_path: Path, data: bytes) -> None:
+    """Whatever the bytes, the outcome is bars or one of our errors."""
+    path = tmp_path / "any.csv"
+    path.write_bytes(data)
+    try:
+        files.read(path)
+    except CryptovolError:
+        return
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("a.csv.gz", "a"), ("a b.csv", "a-b"), ("..csv", "bars"), ("x.y.csv", "x.y"), ("a.txt", "a.txt")]
+)
+def test_stem_is_fit_for_a_storage_key(name: str, stem: str) -> None:
+    """A file's name loses its endings and everything a key cannot hold."""
+    assert files.stem(Path(name)) == stem

@@ -1,0 +1,69 @@
+"""The edge: status objects, outcomes, and errors that tell their kind on any cloud."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cryptovol import edge, events, keys, params, settings, wiring
+from cryptovol.adapters.telemetry import MemoryMeter
+from cryptovol.errors import GateRefusedError, NoNewBarsError
+from cryptovol.testing import MemoryStore
+
+EVENT = {"symbol": "BTC", "quote": "USD", "as_of": "2025-05-01T00:00:00Z", "run_id": "r1"}
+
+
+@pytest.fixture
+def ports():
+    """Return ports on fakes."""
+    found = wiring.Ports(settings.load({}), params.load(Path("params.yaml")), clock=lambda: 1_746_057_600)
+    found.__dict__.update(store=MemoryStore(), meter=MemoryMeter())
+    return found
+
+
+def status(ports, stage):
+    """Return the status object of a stage."""
+    return json.loads(ports.store.objects[keys.run("r1", "btc-usd", stage)])
+
+
+def test_edge_records_a_finished_stage(ports):
+    """The status holds the result, and the next stage finds it there."""
+    handler = edge.stage_handler("featurize", lambda e, p, q: e.result(rows_features=7), lambda: ports)
+    assert handler(EVENT, None)["rows_features"] == 7
+    assert status(ports, "featurize")["state"] == "done"
+    found = edge.read_result(ports.store, events.parse(EVENT), "featurize")
+    assert found is not None and found["rows_features"] == 7
+
+
+def test_edge_tags_a_refusal_with_its_code_and_reasons(ports):
+    """A gate refusal is `refused`, not retryable, and its reasons are in the status."""
+
+    def refuse(event, ports, params):
+        raise GateRefusedError("gate refused btc-usd", ["nulls: 5 of 100"])
+
+    with pytest.raises(GateRefusedError, match=r"^\[gate_refused\] gate refused"):
+        edge.stage_handler("validate", refuse, lambda: ports)(EVENT, None)
+    assert status(ports, "validate")["state"] == "refused"
+    assert status(ports, "validate")["error"]["reasons"] == ["nulls: 5 of 100"]
+
+
+def test_edge_tags_what_may_be_retried(ports):
+    """A transient failure says so in its message."""
+
+    def fail(event, ports, params):
+        raise NoNewBarsError("nothing new")
+
+    with pytest.raises(NoNewBarsError, match=r"^\[no_new_bars, retryable\] "):
+        edge.stage_handler("ingest", fail, lambda: ports)(EVENT, None)
+    assert status(ports, "ingest")["state"] == "failed"
+
+
+def test_edge_records_a_crash_and_raises_it(ports):
+    """A bug is neither hidden nor left as `running`."""
+
+    def crash(event, ports, params):
+        raise ZeroDivisionError("oops")
+
+    with pytest.raises(ZeroDivisionError):
+        edge.stage_handler("train", crash, lambda: ports)(EVENT, None)
+    assert status(ports, "train")["error"]["code"] == "crash"

@@ -1,0 +1,61 @@
+"""Parameters and settings: a wrong name or type is told by its full name."""
+
+from pathlib import Path
+
+import pytest
+
+from cryptovol import params, settings
+from cryptovol.errors import ConfigError
+
+
+def broken(tmp_path: Path, old: str, new: str) -> Path:
+    """Return a copy of params.yaml with one text replaced."""
+    text = Path("params.yaml").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("null_share: 0.01", "null_shre: 0.01", "gate.null_shre is unknown"),
+        ("  freshness_hours: 2\n  gap", "  gap", "gate.freshness_hours is missing"),
+        ("ridge: 30.0", "ridge: much", "train.ridge must be float"),
+        ("horizons: [6, 24]", "horizons: []", "featurize.horizons must be a list"),
+        ("seed: 7", "seed: true", "train.seed must be int"),
+        ("symbols: [BTC]", "symbols: [BTC", "is not YAML"),
+    ],
+)
+def test_params_with_a_mistake_are_refused_by_name(tmp_path, old, new, told):
+    """The message names the parameter, not a line of our code."""
+    with pytest.raises(ConfigError, match=told.replace(".", r"\.")):
+        params.load(broken(tmp_path, old, new))
+
+
+def test_params_that_are_absent_are_refused_with_the_cure(tmp_path):
+    """A missing file says where to run from."""
+    with pytest.raises(ConfigError, match="run from the project folder"):
+        params.load(tmp_path / "none.yaml")
+
+
+def test_settings_have_a_default_for_everything():
+    """An empty environment is the local default."""
+    found = settings.load({})
+    assert (found.source, found.bucket, found.market, found.api_keys) == ("auto", "cryptovol", "live", ())
+
+
+@pytest.mark.parametrize("source", ["binnace", "replay:", "REPLAY"])
+def test_settings_refuse_an_unknown_source(source):
+    """A misspelt source lists those that exist."""
+    with pytest.raises(ConfigError, match="use one of auto"):
+        settings.load({"CRYPTOVOL_SOURCE": source})
+
+
+def test_settings_without_a_cloud_refuse_to_start():
+    """No endpoint is an error, unless AWS was asked for by name."""
+    with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL is empty"):
+        settings.require_cloud({})
+    settings.require_cloud({"CRYPTOVOL_CLOUD": "aws"})
+    settings.require_cloud({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
