@@ -44,3 +44,47 @@ lock: $(BIN)/uv ## re-resolve requirements/*.txt from pyproject.toml
 	@for group in bootstrap dev airflow; do \
 	  $(UV) pip compile --quiet --group $$group --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt || exit 1; done
+
+# ---------------------------------------------------------------- the main job
+run: setup ## local cloud up, the DAG end to end, the forecast printed and served (ARGS=--once: then stop)
+	@$(BIN)/cryptovol run $(ARGS)
+
+up: setup ## start the local cloud and leave it running
+	@$(BIN)/cryptovol up $(ARGS)
+
+down: ## stop what `make up` left running
+	@test ! -x $(BIN)/cryptovol || $(BIN)/cryptovol down $(ARGS)
+
+status: ## what runs, where, and for how long
+	@$(BIN)/cryptovol status $(ARGS)
+
+airflow: setup ## the Airflow UI on the local cloud
+	@$(BIN)/cryptovol up --airflow $(ARGS)
+
+repro: $(VENV)/.ready ## the same stages on files, by `dvc repro` (ARGS: what dvc repro takes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" CRYPTOVOL_SOURCE=$${CRYPTOVOL_SOURCE:-simulated} dvc repro $(ARGS)
+
+# ---------------------------------------------------------------- tests and checks
+test: setup ## the whole suite that needs no Docker
+	@$(PYTEST) --ignore=tests/airflow $(ARGS)
+	@$(AIRFLOW_VENV)/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
+
+test-unit: $(VENV)/.ready ## only what starts no process
+	@$(PYTEST) --ignore=tests/airflow -m "not stack and not realdata" $(ARGS)
+
+check: setup ## black, flake8, mypy strict, architecture tests
+	@$(BIN)/black --check --quiet . || { $(BIN)/black --check . ; exit 1; }
+	@$(BIN)/flake8
+	@$(BIN)/mypy layers/core/python/cryptovol functions/predict
+	@for stage in ingest validate featurize train score; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
+	@$(AIRFLOW_VENV)/bin/python -m mypy --config-file airflow/mypy.ini airflow/dags
+	@$(PYTEST) -q --durations=0 tests/architecture
+
+format: $(VENV)/.ready ## let black write
+	@$(BIN)/black --quiet .
+
+bench: setup ## measure installs, the main job and the stages; writes docs/benchmarks.md
+	@$(BIN)/python bench/run.py $(ARGS)
+
+clean: down ## remove the local cloud's state and every build (not the environments)
+	@rm -rf var build .pytest_cache .mypy_cache

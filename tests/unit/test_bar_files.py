@@ -68,7 +68,9 @@ def test_read_names_the_missing_column_and_the_file(tmp_path: Path, column: str)
         files.read(_write(tmp_path, f"{header}\n{ROW}\n"))
 
 
-@pytest.mark.parametrize("bad", ["1704067200,x,2,1,1.75,10,17.5", ",1.5,2,1,1.75,10,17.5", "1704067200,1.5,2"])
+@pytest.mark.parametrize(
+    "bad", ["1704067200,x,2,1,1.75,10,17.5", ",1.5,2,1,1.75,10,17.5", "1704067200,1.5,2", "1e300,1,1,1,1,1,1"]
+)
 def test_read_names_the_line_at_fault(tmp_path: Path, bad: str) -> None:
     """A word for a price, no time, and a row cut short are named by line."""
     with pytest.raises(BarSchemaError, match="line 3"):

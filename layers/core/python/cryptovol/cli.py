@@ -11,28 +11,21 @@ from importlib import import_module
 from cryptovol import __version__
 from cryptovol.errors import CryptovolError
 
-# The modules of `cryptovol.commands` in the order in which `--help` lists their verbs.
-MODULES = (
-    "run",
-    "up",
-    "down",
-    "status",
-    "stages",
-    "predict",
-    "backtest",
-    "models",
-    "sources",
-    "replay",
-    "version",
-    "sidecar",
-)
+# Which module of `cryptovol.commands` declares which verbs, in the order in which `--help` lists them. A call imports
+# only the module of its verb, so that a process pays for nothing else.
+MODULES = {
+    "run": ("run",), "up": ("up",), "down": ("down",), "status": ("status",),
+    "stages": ("ingest", "validate", "featurize", "train", "score"),
+    "predict": ("predict",), "backtest": ("backtest",), "models": ("models",), "sources": ("sources",),
+    "replay": ("replay",), "version": ("version",), "sidecar": ("sidecar",),
+}  # fmt: skip
 
 EPILOG = """exit codes: 0 done, 1 refused (gate, promotion, model), 2 usage, 3 outside failure
 start with `cryptovol run --once`; `cryptovol VERB --help` explains one verb"""
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the whole command line."""
+def parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Return the command line: with a known verb that verb's part of it, else the whole."""
     root = argparse.ArgumentParser(
         prog="cryptovol",
         description="Forecast crypto volatility, retrain, and prove every forecast against honest baselines.",
@@ -41,14 +34,16 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action="version", version=f"cryptovol {__version__}")
     parsers = root.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for module in MODULES:
+    wanted = [module for module, verbs in MODULES.items() if verb in verbs] or list(MODULES)
+    for module in wanted:
         import_module(f"cryptovol.commands.{module}").add(parsers)
     return root
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; an expected error is one line on stderr, never a traceback."""
-    args = parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parser(words[0] if words else None).parse_args(words)
     try:
         code: int = args.run(args)
         return code

@@ -6,6 +6,7 @@ runs from. The remote is a bucket on the same endpoint as the store.
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Iterable
@@ -74,6 +75,8 @@ class Versions:
         os.environ.setdefault("DVC_NO_ANALYTICS", "1")
         from dvc.repo import Repo
 
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # its advice is for people at a prompt
+
         self._folder.mkdir(parents=True, exist_ok=True)
         if not (self._folder / ".git").is_dir():
             self._git("init", "--quiet", "--initial-branch=main")
@@ -98,12 +101,13 @@ class Versions:
         return self._git("rev-parse", "HEAD").strip()
 
     def _push(self, repo: Any) -> int:
+        from botocore.exceptions import BotoCoreError, ClientError
         from dvc.exceptions import DvcException
 
         try:
             pushed = int(repo.push())
             missing = repo.status(cloud=True)
-        except DvcException as error:
+        except (DvcException, OSError, BotoCoreError, ClientError) as error:
             raise StoreUnavailableError(f"DVC could not push to {self._remote}: {error}") from error
         if missing:
             raise StoreUnavailableError(f"{len(missing)} objects are not on {self._remote} after the push; run again")

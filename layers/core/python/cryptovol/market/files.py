@@ -118,7 +118,10 @@ def _value(field: str) -> float:
 
 def _seconds(field: str) -> int:
     number = float(field)
-    return int(number / 1000 if abs(number) >= MILLISECONDS_FROM else number)
+    seconds = number / 1000 if abs(number) >= MILLISECONDS_FROM else number
+    if not abs(seconds) < MILLISECONDS_FROM:
+        raise ValueError("no time of any calendar")
+    return int(seconds)
 
 
 def _pairs(fields: Sequence[str], n: int, symbol: str, quote: str) -> tuple[Texts, Texts]:
