@@ -248,7 +248,7 @@ FAILURES: dict[str, tuple[Any, dict[str, Any], type[CryptovolError], str]] = {
     "html": (b"<html>hello</html>", {"Content_Type": "text/html"}, SourceUnavailableError, "text/html"),
     "nothing": (b"", {}, SourceUnavailableError, "0 bytes"),
     "cut json": (json.dumps(good(row(-1))).encode()[:-9], {}, SourceUnavailableError, "instead of JSON"),
-    "cut body": (b"{}", {"Content_Length": "100"}, SourceUnavailableError, "no answer"),
+    "cut body": (b"{}", {"Content_Length": "100"}, SourceUnavailableError, "broke off"),
     "nested beyond measure": (b"[" * 100_000, {}, SourceUnavailableError, "instead of JSON"),
     "a list": ([1], {}, SourceUnavailableError, "instead of JSON"),
     "no rows": ({"Response": "Success", "Data": {}}, {}, BarSchemaError, "Data.Data"),
@@ -306,14 +306,8 @@ def test_client_tries_again_later_and_later(script: Script, client: CryptoCompar
     """Transient failures of several kinds are tried again with growing waits, and then the bars come."""
     script.add(b"<html>", status=503)
     script.add(b"{")
-    script.add(
-        {
-            **LEGACY,
-            "Type": 99,
-            "Message": "rate limit",
-            "RateLimit": {"calls_made": {"second": 3}, "max_calls": {"second": 2}},
-        }
-    )
+    a_second = {"calls_made": {"second": 3}, "max_calls": {"second": 2}}
+    script.add(legacy(99, "rate limit", RateLimit=a_second))
     script.add(good(row(-1)))
     assert len(_pages(client, -1, 0)) == 1
     assert waits == [0.5, 1.0, 2.0]
@@ -376,9 +370,17 @@ def test_client_bounds_the_size_of_an_answer(script: Script, client: CryptoCompa
 def test_client_says_when_nobody_answers(waits: list[float]) -> None:
     """A closed port is a transient error with the address and the cure."""
     client = CryptoCompareSource("http://127.0.0.1:9", key=KEY, clock=lambda: NOW, sleep=waits.append)
-    with pytest.raises(SourceUnavailableError, match="http://127.0.0.1:9.*Cure"):
+    with pytest.raises(SourceUnavailableError, match="http://127.0.0.1:9.*Cure") as error:
         client.origin("BTC", "USD")
-    assert len(waits) == 3
+    assert len(waits) == 3 and isinstance(error.value.__cause__, OSError)
+
+
+def test_client_tells_a_broken_answer_from_no_answer(script: Script, client: CryptoCompareSource) -> None:
+    """An answer that breaks off has no network error for its cause, so `auto` does not take it for silence."""
+    script.add(b"{}", Content_Length="100")
+    with pytest.raises(SourceUnavailableError) as error:
+        client.origin("BTC", "USD")
+    assert not isinstance(error.value.__cause__, OSError)
 
 
 @pytest.mark.parametrize(

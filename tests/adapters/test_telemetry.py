@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from cryptovol.sidecar import emf
 HTTP = {"endpoint": "/predict", "method": "POST", "status": "200"}
 
 
-def flushed(*values: tuple[str, float, dict[str, str]]) -> list[dict[str, object]]:
+def flushed(*values: tuple[str, float, dict[str, str]]) -> list[dict[str, Any]]:
     """Return the blobs a meter writes for the given values."""
     stream = io.StringIO()
     meter = EmfMeter(stream)
@@ -36,7 +37,7 @@ def test_meter_writes_one_blob_per_label_set_at_a_flush() -> None:
     )
     assert [blob.get("http_requests_total") for blob in blobs] == [[1.0, 1.0], None]
     assert blobs[1]["prediction_latency"] == [0.25]
-    described = blobs[0]["_aws"]["CloudWatchMetrics"][0]  # type: ignore[index]
+    described = blobs[0]["_aws"]["CloudWatchMetrics"][0]
     assert described["Namespace"] == NAMESPACE and described["Dimensions"] == [["endpoint", "method", "status"]]
 
 
@@ -51,7 +52,7 @@ def test_meter_loses_no_value_at_powertools_own_limit_of_a_hundred(
 ) -> None:
     """Any number of values of one metric arrives whole, on our stream, with its labels."""
     blobs = flushed(*[("prediction_latency", 0.1, {"endpoint": "/predict"})] * count)
-    assert sum(len(blob["prediction_latency"]) for blob in blobs) == count  # type: ignore[arg-type]
+    assert sum(len(blob["prediction_latency"]) for blob in blobs) == count
     assert all(blob["endpoint"] == "/predict" for blob in blobs)
     assert capsys.readouterr().out == ""
 

@@ -56,7 +56,7 @@ def test_raw_capture_with_repeated_and_newest_first_rows_is_refused(params: Para
     header, body = raw.split("\n", 2)[1:]
     names = header.replace("unix", "time").replace("Volume BTC", "volumefrom").replace("Volume USDT", "volumeto")
     path = tmp_path / "capture.csv"
-    path.write_text(f"{names.replace('symbol', 'symbol')}\n{body}")
+    path.write_text(f"{names}\n{body}")
     bars = files.read(path)
     bars = replace(bars, symbol=np.full(len(bars), "BTC"), quote=np.full(len(bars), "USDT"))
     as_of = int(bars.time.max()) + HOUR
@@ -69,7 +69,7 @@ def test_raw_capture_with_repeated_and_newest_first_rows_is_refused(params: Para
     assert report.rule_of[0] == "log_return" and len(bars) - len(merged) == 2_649
 
 
-def test_raw_file_without_our_columns_is_named(tmp_path: Path) -> None:
+def test_raw_file_without_our_columns_is_named() -> None:
     """A vendor's banner above the header is told as a missing column or a line of another length."""
     with pytest.raises(BarSchemaError, match="cryptodatadownload"):
         files.read(DATA / "raw/cryptodatadownload_gemini_btc_usd_1h.csv.gz")

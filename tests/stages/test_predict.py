@@ -7,12 +7,11 @@ import math
 import threading
 from typing import Any
 
-import numpy as np
 import pytest
 
 from cryptovol import features, keys
 from cryptovol.adapters.telemetry import MemoryMeter
-from cryptovol.bars import Bars
+from cryptovol.bars import Bars, Floats
 from cryptovol.errors import (
     BarSchemaError,
     BundleRefusedError,
@@ -82,9 +81,10 @@ def bench(params: Params) -> Bench:
     return made
 
 
-def expected(bars: Bars = BARS) -> np.ndarray[Any, Any]:
+def expected(bars: Bars = BARS) -> Floats:
     """Return the features of the last bar, computed over the whole history."""
-    return features.build(bars, coverage=0.75).values[-1]
+    row: Floats = features.build(bars, coverage=0.75).values[-1]
+    return row
 
 
 def test_stored_forecast_has_every_field_of_the_contract(bench: Bench) -> None:
@@ -276,7 +276,7 @@ def broken(name: str, row: int, value: float) -> Bars:
     """Return the bars with one value replaced."""
     column = getattr(BARS, name).copy()
     column[row] = value
-    return Bars(**{**BARS.columns(), name: column})  # type: ignore[arg-type]
+    return Bars(**{**BARS.columns(), name: column})
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from cryptovol.errors import ConfigError, StoreUnavailableError
 
 NAME = "cloud"
 RUNTIME = "provided.al2023"
+ACCOUNT = "000000000000"
 FREE_BYTES = 300 * 1024 * 1024
 _UNSAVED = ("Failed to persist", "No space left on device")
 
@@ -55,7 +56,7 @@ def spec(folder: Path, port: int, environ: Mapping[str, str]) -> Spec:
         "SERVICES": "s3,lambda,logs",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        "MINISTACK_ACCOUNT_ID": "000000000000",
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
     }
     command = (sys.executable, "-m", "ministack")
     return Spec(NAME, command, environs.scrubbed(environ, **own), port, "/_ministack/ready", ready_seconds=30.0)
@@ -101,6 +102,11 @@ def mount_layer(folder: Path, layer: bytes) -> Path:
         # Another command was first; its copy is the same.
         shutil.rmtree(fresh)
     return target
+
+
+def object_path(bucket: str, key: str) -> Path:
+    """Return where an object lies on disk, relative to the project: a report can be opened without any server."""
+    return Path("var", "cloud", "s3", ACCOUNT, bucket, key)
 
 
 def repair(folder: Path) -> int:

@@ -55,6 +55,7 @@ class _Plan:
     application: Mapping[str, str]
     layer: bytes
     api_port: int
+    params_path: Path
 
 
 class Lane:
@@ -89,8 +90,15 @@ class Lane:
                 raise ConfigError(f"{self.root} has no {wanted}. Cure: run from the project folder")
         self.params = params_module.load(self.root / "params.yaml")
 
-    def up(self, *, api_port: int | None = None) -> Addresses:
+    def up(self, *, api_port: int | None = None, symbols: tuple[str, ...] = (), quote: str = "") -> Addresses:
         """Start what does not run yet and return where everything is.
+
+        Parameters
+        ----------
+        api_port
+            The API's port, or None for the one of last time.
+        symbols, quote
+            What the API serves, where it is not what `params.yaml` says.
 
         Raises
         ------
@@ -100,7 +108,7 @@ class Lane:
             If a part does not come up; what this call started is stopped again.
         """
         embedded.require_space(self.folder)
-        plan = self._plan(api_port)
+        plan = self._plan(api_port, symbols or self.params.symbols, quote or self.params.quote)
         jobs = {
             "cloud and functions": lambda: self._cloud(plan),
             "mlflow": lambda: self._mlflow(plan),
@@ -122,7 +130,7 @@ class Lane:
         self.state.write_lane(asdict(addresses))
         return addresses
 
-    def _plan(self, api_port: int | None) -> _Plan:
+    def _plan(self, api_port: int | None, symbols: tuple[str, ...], quote: str) -> _Plan:
         if api_port is not None and self.fleet.port("api") != api_port:
             wanted_port(api_port, name="the API")
         layer = zips.layer_zip(self.root)
@@ -137,7 +145,8 @@ class Lane:
             git_commit=self._settings.git_commit or head_commit(self.root),
         )
         endpoint = f"http://127.0.0.1:{self.fleet.port('cloud')}"
-        return _Plan(market, endpoint, application, layer, api_port or self.fleet.port("api"))
+        params_path = parts.asked_params(self.root, self.folder, symbols, quote)
+        return _Plan(market, endpoint, application, layer, api_port or self.fleet.port("api"), params_path)
 
     def _timed(self, name: str, job: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -178,11 +187,14 @@ class Lane:
     def _serve(self, plan: _Plan) -> None:
         if plan.market.spec is not None:
             self.fleet.ensure(plan.market.spec)
-        code = zips.digest(plan.layer) + zips.digest(zips.pack(zips.read_tree(self.root / "functions" / "predict")))
+        files = {**zips.read_tree(self.root / "functions" / "predict"), "params": plan.params_path.read_bytes()}
+        application = {
+            **environs.cloud(plan.endpoint), **plan.application, "CRYPTOVOL_PARAMS": str(plan.params_path),
+        }  # fmt: skip
         self.fleet.ensure(
             parts.api(
-                self.folder, plan.api_port, self._environ, market_name=plan.market.name, code=code,
-                application={**environs.cloud(plan.endpoint), **plan.application},
+                self.folder, plan.api_port, self._environ, market_name=plan.market.name, application=application,
+                code=zips.digest(plan.layer) + zips.digest(zips.pack(files)),
             )
         )  # fmt: skip
 

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import yaml
+
 from cryptovol.adapters.sources import open_source
+from cryptovol.market import PATH
 from cryptovol.cloud import environs
 from cryptovol.cloud.processes import Spec
 from cryptovol.cloud.zips import STAGES
@@ -67,7 +70,7 @@ def market(settings: Settings, params: Params, root: Path, port: int, environ: M
     else:
         source = "simulated"
     command = (PYTHON, "-m", "cryptovol", "replay", *what, "--port", str(port))
-    spec = Spec("market", command, environs.scrubbed(environ), port, "/", code)
+    spec = Spec("market", command, environs.scrubbed(environ), port, PATH, code)
     return Market(source, name, spec.url, spec)
 
 
@@ -119,3 +122,18 @@ def api(
     }
     command = (PYTHON, "-m", "cryptovol.cloud.api", "--port", str(port))
     return Spec("api", command, environs.scrubbed(environ, **own), port, "/openapi.json", code)
+
+
+def asked_params(root: Path, folder: Path, symbols: tuple[str, ...], quote: str) -> Path:
+    """Return the project's `params.yaml`, or a copy of it with other symbols and quote where those were asked for.
+
+    The API serves, and judges its health by, the symbols of its parameters.
+    """
+    path = root / "params.yaml"
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if (tuple(body["symbols"]), body["quote"]) == (symbols, quote):
+        return path
+    copy = folder / "params" / f"{'-'.join(symbols)}-{quote}.yaml"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text(yaml.safe_dump({**body, "symbols": list(symbols), "quote": quote}), encoding="utf-8")
+    return copy

@@ -45,7 +45,10 @@ def run(lane: Lane, store: Store, request: Request, display: Display) -> dict[tu
     spec = airflow_run.test_spec(lane.root, lane.airflow_environ, as_of=as_of, conf=conf)
     watch = Watch(store, request.run_id, request.symbols, request.quote)
     child = lane.fleet.start(spec)
-    _follow(lane, child, watch, display)
+    try:
+        _follow(lane, child, watch, display)
+    finally:
+        processes.stop(lane.folder, child)
     lost = embedded.unsaved(log, since)
     if lost:
         raise StoreUnavailableError(f"the local cloud could not write to the disk: {lost}. Cure: free some space")
@@ -61,7 +64,6 @@ def _follow(lane: Lane, child: Child, watch: Watch, display: Display) -> None:
         running = child.alive
         dead = lane.fleet.dead()
         if dead is not None:
-            processes.stop(lane.folder, child)
             raise TransientError(_obituary(dead))
         try:
             display.show(watch.poll())

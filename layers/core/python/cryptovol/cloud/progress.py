@@ -60,7 +60,8 @@ class Status:
         if self.stage == "ingest" and self.result:
             return f"{self.result.get('rows_revised', 0)} revised, from {self.result.get('source', '?')}"
         if self.stage == "train" and self.result:
-            return ", ".join(f"{h} h {model['decision']}" for h, model in self.result.get("models", {}).items())
+            models = sorted(self.result.get("models", {}).items(), key=lambda item: int(item[0]))
+            return ", ".join(f"{horizon} h {model['decision']}" for horizon, model in models)
         if self.stage == "version" and self.result:
             return f"revision {str(self.result.get('revision', ''))[:12]}"
         return ""

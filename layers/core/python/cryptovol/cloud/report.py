@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from cryptovol import keys
+from cryptovol.cloud import embedded
 from cryptovol.cloud.progress import Status
 from cryptovol.errors import TransientError
 from cryptovol.times import format_instant
@@ -68,6 +69,8 @@ def _problem(body: bytes) -> str:
 
 def forecasts_text(forecasts: Sequence[Forecast]) -> str:
     """Return the forecasts as a table: volatility per hour with its interval, annualized, and the baselines."""
+    if not forecasts:
+        return ""
     names = list(dict.fromkeys(name for forecast in forecasts for name in forecast["baselines"]))
     head = ["symbol", "horizon", "volatility/h", "interval", "annualized", *names, "model"]
     rows = [head]
@@ -91,22 +94,25 @@ def scores_text(statuses: Mapping[tuple[str, str], Status]) -> str:
     """Return the challengers' QLIKE beside the baselines' on the same untouched hours; smaller is better."""
     rows: list[list[str]] = []
     for (symbol, stage), status in statuses.items():
-        for horizon, model in status.result.get("models", {}).items() if stage == "train" else ():
+        models = status.result.get("models", {}) if stage == "train" else {}
+        for horizon, model in sorted(models.items(), key=lambda item: int(item[0])):
+            names = sorted(model["qlike"], key=lambda name: (name != "model", name))
             if not rows:
-                rows.append(["symbol", "horizon", *model["qlike"], "decision"])
-            figures = [f"{value:.4f}" for value in model["qlike"].values()]
+                rows.append(["symbol", "horizon", *names, "decision"])
+            figures = [f"{model['qlike'][name]:.4f}" for name in names]
             rows.append([symbol, f"{horizon} h", *figures, f"{model['decision']}: {model['reason']}"])
     return table_text(rows)
 
 
-def places_text(statuses: Mapping[tuple[str, str], Status], *, bucket: str, as_of: int) -> str:
-    """Return where the gate's reports and the scoreboards are, one line per symbol."""
+def places_text(statuses: Mapping[tuple[str, str], Status], as_of: int, *, bucket: str, api_url: str) -> str:
+    """Return where each symbol's gate report and scoreboard are; the report is a page on the local disk."""
     lines = []
     for (symbol, stage), status in statuses.items():
         if stage == "ingest" and status.result.get("market"):
             market, pair = status.result["market"], keys.series(symbol, status.result["quote"])
-            report = keys.gate_report(market, pair, format_instant(as_of), suffix="html")
-            lines.append(f"  gate report   s3://{bucket}/{report}")
+            page = keys.gate_report(market, pair, format_instant(as_of), suffix="html")
+            lines.append(f"  gate report   {embedded.object_path(bucket, page)}")
+            lines.append(f"  scoreboard    {api_url}/scoreboard/{symbol}")
     return "\n".join(lines)
 
 

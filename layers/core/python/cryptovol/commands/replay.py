@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from cryptovol import params, settings
+from cryptovol.market import PATH
 from cryptovol.market.markets import Market, ReplayMarket, SimulatedMarket
-from cryptovol.market.server import PATH, serve
+from cryptovol.market.server import serve
 from cryptovol.wiring import wall_clock
 
 DESCRIPTION = """Serve hourly bars over HTTP in the shape of CryptoCompare's histohour.

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     request = _request(args, lane)
     with lane.state.locked(), _stopping(lane):
         print(f"cryptovol: {', '.join(request.symbols)} as of {format_instant(request.as_of)}", file=out, flush=True)
-        addresses = lane.up(api_port=args.port)
+        addresses = lane.up(api_port=args.port, symbols=request.symbols, quote=request.quote)
         if addresses.market == "simulated":
             print(f"\n*** {report.SIMULATED} ***\n", file=out, flush=True)
         client, _ = deploy.clients(addresses.cloud_url)
@@ -110,8 +110,11 @@ def _stopping(lane: Lane) -> Iterator[None]:
 def _explain(status: Status) -> None:
     """Print why a stage refused or failed, reason by reason."""
     error = status.error
-    print(f"cryptovol run: {status.symbol} {status.stage} {status.state}: {error['message']}", file=sys.stderr)
-    for reason in error.get("reasons", []):
+    reasons = error.get("reasons", [])
+    # The message lists the reasons, too; here each gets a line.
+    said = error["message"].partition(": ")[0] if reasons else error["message"]
+    print(f"cryptovol run: {status.symbol} {status.stage} {status.state}: {said}", file=sys.stderr)
+    for reason in reasons:
         print(f"  - {reason}", file=sys.stderr)
     if error.get("code") == "crash":
         log = f"var/logs/functions/cryptovol-{status.stage}.log"
@@ -124,14 +127,14 @@ def _forecasts(
     """Return the API's forecasts of each symbol and horizon; after a failed run only those it still can give."""
     found = []
     for symbol in request.symbols:
-        for horizon in horizons:
-            body = {"symbol": symbol, "quote": request.quote, "horizon_hours": horizon}
-            try:
+        try:
+            for horizon in horizons:
+                body = {"symbol": symbol, "horizon_hours": horizon, "as_of": format_instant(request.as_of)}
                 found.append(report.ask(addresses.api_url, body))
-            except TransientError as error:
-                if strict:
-                    raise
-                print(f"cryptovol run: no forecast of {symbol} for {horizon} h: {error}", file=sys.stderr)
+        except TransientError as error:
+            if strict:
+                raise
+            print(f"cryptovol run: no forecast of {symbol}: {error}", file=sys.stderr)
     return found
 
 
@@ -154,12 +157,15 @@ def _print(
     blocks = {
         "forecast of hourly volatility": report.forecasts_text(forecasts),
         "QLIKE on hours no model was fitted on, smaller is better": report.scores_text(statuses),
-        "where things are": report.places_text(statuses, bucket=addresses.bucket, as_of=request.as_of),
+        "where things are": report.places_text(
+            statuses, request.as_of, bucket=addresses.bucket, api_url=addresses.api_url
+        ),
     }
     for title, text in blocks.items():
         if text:
             print(f"\n{title}\n{text}")
-    print(report.addresses_text(asdict(addresses)), flush=True)
+    if forecasts:
+        print(report.addresses_text(asdict(addresses)), flush=True)
 
 
 def _serve(lane: Lane, addresses: Addresses, out: TextIO) -> None:

@@ -19,14 +19,11 @@ import numpy as np
 
 from cryptovol.bars import NUMBERS, Bars
 from cryptovol.errors import ConfigError, UnknownSymbolError
+from cryptovol.market import MARKET_HEADER, MOST_ROWS, PATH, SOURCE_HEADER
 from cryptovol.market.markets import Market, seen_at
 from cryptovol.ports import Clock
 from cryptovol.times import HOUR
 
-PATH = "/data/v2/histohour"
-MARKET_HEADER = "X-Cryptovol-Market"
-SOURCE_HEADER = "X-Cryptovol-Source"
-MOST_ROWS = 2000
 MOST_AGGREGATE = 30
 NAMES = {"volume_base": "volumefrom", "volume_quote": "volumeto"}
 

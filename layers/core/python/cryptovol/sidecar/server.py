@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Protocol
@@ -69,12 +69,13 @@ class Sidecar:
         ConfigError, ConflictError
             If the state file is not one, or another sidecar writes to it.
         """
-        with closing(State(self.path)) as state:
+        with ExitStack() as stack:
+            state = stack.enter_context(closing(State(self.path)))
+            for source in self._sources:
+                stack.callback(source.close)
             while not self._stop.is_set():
                 self.step(state)
                 self._stop.wait(interval)
-        for source in self._sources:
-            source.close()
 
     def step(self, state: State) -> None:
         """Read every source to its end once; then the sidecar is ready to be scraped.
@@ -153,7 +154,7 @@ def serving(sidecar: Sidecar, host: str, port: int) -> Iterator[str]:
     except OSError as error:
         raise ConfigError(f"cannot serve on {host}:{port}: {error.strerror}; choose another --port, or 0") from error
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="scrapes", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="scrapes", daemon=True)
     thread.start()
     try:
         yield f"http://{host}:{server.server_address[1]}"

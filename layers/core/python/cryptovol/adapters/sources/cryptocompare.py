@@ -15,12 +15,10 @@ from cryptovol.adapters.sources import histohour
 from cryptovol.adapters.sources.histohour import Reply
 from cryptovol.bars import Bars
 from cryptovol.errors import ConfigError, RateLimitedError, SourceUnavailableError
+from cryptovol.market import MARKET_HEADER, MOST_ROWS, PATH, SOURCE_HEADER
 from cryptovol.ports import Clock, Origin
 from cryptovol.times import HOUR
 
-PATH = "/data/v2/histohour"
-MARKET_HEADER = "X-Cryptovol-Market"
-SOURCE_HEADER = "X-Cryptovol-Source"
 LIVE = Origin("cryptocompare", "live")
 
 TRIES = 4
@@ -29,7 +27,6 @@ LONGEST_WAIT = 30.0  # a source that asks for more is left to the caller's own r
 TIMEOUTS = (5.0, 20.0)  # seconds to connect, and between two reads
 WHOLE_TIMEOUT = 60.0  # seconds for one answer, however slowly it trickles
 MOST_BYTES = 8 * 1024 * 1024  # a full page has about half a megabyte
-MOST_ROWS = 2000
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 _log = logging.getLogger(__name__)
@@ -171,6 +168,9 @@ class CryptoCompareSource:
                     if time.monotonic() - started > WHOLE_TIMEOUT:
                         raise SourceUnavailableError(f"{self._url} did not finish its answer in {WHOLE_TIMEOUT:g} s")
                 return Reply(response.status_code, response.headers, bytes(body))
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+            # Not chained: to `AutoSource` an OSError for a cause means that nobody was reached.
+            raise SourceUnavailableError(f"the answer of {self._url} broke off ({type(error).__name__})") from None
         except requests.RequestException as error:
             why = type(error).__name__
             raise SourceUnavailableError(

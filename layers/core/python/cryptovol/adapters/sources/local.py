@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from cryptovol.adapters.sources.cryptocompare import CryptoCompareSource
 from cryptovol.bars import Bars
@@ -71,7 +72,5 @@ class LocalSource:
 
 
 def _market(name: str) -> str:
-    from pathlib import Path
-
     kind, _, path = name.partition(":")
     return f"replay-{stem(Path(path))}" if kind == "replay" else kind

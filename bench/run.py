@@ -1,0 +1,156 @@
+"""`make bench`: measure the installs, the main job and the numeric cores, and write docs/benchmarks.md.
+
+Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn in the same process
+and the ratio is what holds elsewhere. `--only numbers` leaves out the installs and the main job.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Row = tuple[str, ...]
+RUNS = 7
+
+
+def timed(work: Callable[[], object], runs: int = RUNS) -> float:
+    """Return the median seconds of some runs after one warm-up."""
+    work()
+    taken = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken)
+
+
+def numbers() -> list[Row]:
+    """Return the medians of the numeric cores, each beside the way most projects take."""
+    return [*_features(), *_gate(), *_forest()]
+
+
+def _features() -> list[Row]:
+    from cryptovol import features
+    from cryptovol.testing import make_bars
+
+    rows = []
+    for n in (10_000, 100_000):
+        bars = make_bars(n)
+        taken = timed(lambda bars=bars: features.build(bars, coverage=0.75))
+        rows.append((f"36 features of {n:,} bars", f"{1e3 * taken:.0f} ms", f"{n / taken:,.0f} bars/s"))
+    return rows
+
+
+def _gate() -> list[Row]:
+    from cryptovol import gate, params
+    from cryptovol.testing import make_bars
+
+    limits, bars = params.load(Path("params.yaml")).gate, make_bars(80_000)
+    as_of = int(bars.time[-1]) + 3600
+    taken = timed(lambda: gate.check(bars, as_of=as_of, params=limits, symbol="BTC", quote="USD"))
+    return [("gate on 80,000 bars", f"{1e3 * taken:.0f} ms", f"{len(bars) / taken:,.0f} bars/s")]
+
+
+def _forest() -> list[Row]:
+    import xgboost
+
+    from cryptovol import forest, model, params
+
+    shape = params.load(Path("params.yaml")).train.forest
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((20_000, 36))
+    booster = model.train_booster(x, np.sin(x[:, 0]) + x[:, 1], shape, seed=1, threads=2)
+    trees = forest.from_xgboost(bytes(booster.save_raw("json")))
+    booster.set_param({"nthread": 1})
+    row, narrow = x[:1], x[:1].astype(np.float32)
+    many = range(200)
+    ours = timed(lambda: [trees.predict(row) for _ in many]) / len(many)
+    theirs = timed(lambda: [booster.predict(xgboost.DMatrix(narrow)) for _ in many]) / len(many)
+    label = f"{shape.trees} trees, depth {shape.depth}, one row"
+    return [
+        (f"{label}, numpy arrays", f"{1e6 * ours:.0f} us", f"{theirs / ours:.1f} x as fast as XGBoost"),
+        (f"{label}, XGBoost predict, 1 thread", f"{1e6 * theirs:.0f} us", ""),
+    ]
+
+
+def job() -> tuple[list[Row], list[Row]]:
+    """Return the installs and the main job, measured in fresh clones of the committed state."""
+    with tempfile.TemporaryDirectory(prefix="cryptovol-bench-") as folder:
+        cache = {**_clean_environ(), "UV_CACHE_DIR": f"{folder}/cache"}
+        installs, clone = [], Path(folder)
+        for label in ("empty", "warm"):
+            clone = Path(folder, label)
+            subprocess.run(["git", "clone", "--quiet", ".", str(clone)], check=True)
+            installs.append((f"make setup, {label} package cache", _seconds(["make", "setup"], clone, cache), ""))
+        installs.append(("make setup, nothing to do", _seconds(["make", "setup"], clone, cache), ""))
+        runs = []
+        for label in ("first", "second, nothing new"):
+            started = time.monotonic()
+            report = _run_once(clone, cache)
+            runs.append((f"make run ARGS=--once, {label}", f"{time.monotonic() - started:.1f} s", _stages(report)))
+        return installs, runs
+
+
+def _clean_environ() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("CRYPTOVOL_", "AWS_", "MLFLOW_", "VIRTUAL_ENV"))}
+
+
+def _seconds(command: list[str], folder: Path, environ: dict[str, str]) -> str:
+    started = time.monotonic()
+    subprocess.run(command, cwd=folder, env=environ, check=True, stdout=subprocess.DEVNULL)
+    return f"{time.monotonic() - started:.1f} s"
+
+
+def _run_once(clone: Path, environ: dict[str, str]) -> dict[str, Any]:
+    simulated = {**environ, "CRYPTOVOL_SOURCE": "simulated"}
+    done = subprocess.run(
+        ["make", "--silent", "run", "ARGS=--once --json"], cwd=clone, env=simulated, check=True, stdout=subprocess.PIPE
+    )
+    report: dict[str, Any] = json.loads(done.stdout.decode().splitlines()[-1])
+    return report
+
+
+def _stages(report: dict[str, Any]) -> str:
+    return ", ".join(f"{stage['stage']} {stage['seconds']:.1f} s" for stage in report["stages"])
+
+
+def table(head: Row, rows: list[Row]) -> str:
+    """Return a Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def main() -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=("numbers", "job"), help="measure one part and print it, writing nothing")
+    only = parser.parse_args().only
+    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    parts = ["# Benchmarks", f"Written by `make bench`. {machine}. Shared and noisy: take the ratios, not the times."]
+    if only != "numbers":
+        installs, runs = job()
+        parts += ["## Install", table(("step", "wall", ""), installs)]
+        parts += ["## The main job", table(("step", "wall", "seconds inside each stage"), runs)]
+    if only != "job":
+        parts += ["## Numeric cores (medians)", table(("what", "time", ""), numbers())]
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if only is None:
+        Path("docs/benchmarks.md").write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
