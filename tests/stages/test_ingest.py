@@ -10,11 +10,18 @@ import pytest
 from cryptovol import bars as bars_module
 from cryptovol import events, history, keys
 from cryptovol.bars import Bars
-from cryptovol.errors import ConfigError, ConflictError, NoNewBarsError, StoreUnavailableError, UnknownSymbolError
+from cryptovol.errors import (
+    ConfigError,
+    ConflictError,
+    GateRefusedError,
+    NoNewBarsError,
+    StoreUnavailableError,
+    UnknownSymbolError,
+)
 from cryptovol.events import Result, StageEvent
 from cryptovol.params import Params
 from cryptovol.ports import Stored
-from cryptovol.stages import ingest
+from cryptovol.stages import ingest, validate
 from cryptovol.testing import START, FixedSource, MemoryStore, make_bars
 from cryptovol.times import HOUR, format_instant
 
@@ -306,3 +313,27 @@ def test_ingest_takes_rows_of_the_asked_pair_only(few: Params) -> None:
     store, source = MemoryStore(), _source(both)
     result = _run(_event(N, symbol="ETH"), store, source, few)
     assert "eth-usd" in result["raw_key"] and set(_stored(store, result).symbol.tolist()) == {"ETH"}
+
+
+def test_ingest_asks_again_for_bars_the_gate_refused(params):
+    """A batch that was refused is fetched again and its mended bars replace the bad ones; then only new ones are."""
+    good = make_bars(800)
+    high = good.high.copy()
+    high[796:] = good.low[796:] * 0.5
+    bad = replace(good, high=high)
+    store, as_of = MemoryStore(), int(good.time[-1]) + HOUR
+
+    def ingest_and_validate(source, moment, run_id):
+        event = events.parse({"symbol": "BTC", "quote": "USD", "as_of": format_instant(moment), "run_id": run_id})
+        result = ingest.run(event, store=store, source=source, clock=lambda: as_of + 9 * HOUR, params=params)
+        return result, validate.run(events.parse(result), store=store, params=params)
+
+    ingest_and_validate(FixedSource(good.take(slice(0, 794))), as_of - 6 * HOUR, "r1")
+    with pytest.raises(GateRefusedError):
+        ingest_and_validate(FixedSource(bad), as_of, "r2")
+    mended = FixedSource(good)
+    result, passed = ingest_and_validate(mended, as_of, "r3")
+    assert (result["rows_new"], result["rows_revised"]) == (0, 4) and passed["rows_clean"] == 800
+    assert mended.asked[0][0] == as_of - 6 * HOUR
+    again, _ = ingest_and_validate(FixedSource(good), as_of, "r4")
+    assert again["rows_fetched"] == 0

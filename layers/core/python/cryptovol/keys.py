@@ -6,10 +6,10 @@
     bars/clean/<market>/<series>/…     history of gated bars          (npz by month + manifests)
     bars/quarantine/<market>/<series>/<as_of>.csv
     features/<market>/<series>/…       feature table and targets      (npz by month + manifests)
-    reports/gate/<market>/<series>/<as_of>.json|html
+    reports/gate/<market>/<series>/<as_of>.json|html, refused.json
     models/<market>/<series>/h<horizon>/bundles/<sha256>/<file>
     models/<market>/<series>/h<horizon>/ledger/<sequence>.json
-    models/<market>/<series>/h<horizon>/champion.json
+    models/<market>/<series>/h<horizon>/champion.json, aliases.json
     predictions/<market>/<series>/h<horizon>/<as_of>/<bundle>.json
     scoreboard/<market>/<series>/<as_of>.json and latest.json
     runs/<run_id>/<series>/<stage>.json
@@ -65,6 +65,11 @@ def quarantine(market: str, pair: str, as_of: str) -> str:
     return f"bars/quarantine/{market}/{pair}/{compact(as_of)}.csv"
 
 
+def refusal(market: str, pair: str) -> str:
+    """Return the key of the note that says at which instant the gate last refused."""
+    return f"reports/gate/{market}/{pair}/refused.json"
+
+
 def gate_report(market: str, pair: str, as_of: str, *, suffix: str) -> str:
     """Return the key of the gate's report at one instant; `suffix` is ``json`` or ``html``."""
     return f"reports/gate/{market}/{pair}/{compact(as_of)}.{suffix}"
@@ -88,6 +93,11 @@ def ledger(market: str, pair: str, horizon: int) -> str:
 def champion(market: str, pair: str, horizon: int) -> str:
     """Return the key of the pointer to the champion."""
     return f"{model(market, pair, horizon)}/champion.json"
+
+
+def aliases(market: str, pair: str, horizon: int) -> str:
+    """Return the key of the note that says which ledger entry the registry's aliases were set from."""
+    return f"{model(market, pair, horizon)}/aliases.json"
 
 
 def predictions(market: str, pair: str, horizon: int) -> str:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cryptovol.errors import ConflictError, KeyNotFoundError, StoreUnavailableError
@@ -23,12 +21,6 @@ if TYPE_CHECKING:
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
 _LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"}
-
-
-def open_store(bucket: str) -> S3Store:
-    """Return the store on `bucket` at the endpoint the environment names."""
-    config = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard", "max_attempts": 3})
-    return S3Store(bucket, boto3.client("s3", config=config))
 
 
 class S3Store:

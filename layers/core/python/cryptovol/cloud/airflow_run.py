@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,14 @@ def program(root: Path) -> Path:
 
 
 def environ(
-    root: Path, folder: Path, caller: Mapping[str, str], *, endpoint: str, application: Mapping[str, str]
+    root: Path,
+    folder: Path,
+    caller: Mapping[str, str],
+    *,
+    endpoint: str,
+    application: Mapping[str, str],
+    symbols: Sequence[str],
+    quote: str,
 ) -> dict[str, str]:
     """Return Airflow's environment.
 
@@ -44,6 +51,8 @@ def environ(
         The project and its ``var``, absolute.
     application
         The project's settings: the version step runs the project's interpreter in this environment.
+    symbols, quote
+        What a scheduled run is for.
     """
     bin_folder = program(root).parent
     base = environs.scrubbed(caller, **environs.cloud(endpoint))
@@ -55,9 +64,12 @@ def environ(
         "AIRFLOW_HOME": str(folder / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(root / "airflow" / "dags"),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "AIRFLOW_CONN_AWS_DEFAULT": connection(endpoint),
+        "CRYPTOVOL_SYMBOLS": ",".join(symbols),
+        "CRYPTOVOL_QUOTE": quote,
         "CRYPTOVOL_PYTHON": sys.executable,
         "CRYPTOVOL_HOME": str(root),
         "CRYPTOVOL_VERSION_LOG": str(parts.function_log(folder, "version")),
@@ -104,23 +116,23 @@ def test_spec(root: Path, env: Mapping[str, str], *, as_of: str, conf: Mapping[s
     return Spec(NAME, command, env)
 
 
-def standalone_spec(root: Path, env: Mapping[str, str], port: int) -> Spec:
-    """Return Airflow with scheduler, API and UI in one: for a look at it, and for the six-hourly schedule."""
+def ui_specs(root: Path, env: Mapping[str, str], port: int) -> list[Spec]:
+    """Return Airflow's scheduler, DAG processor and API server with its UI: the six-hourly schedule, to look at.
+
+    Not ``airflow standalone``: that also starts log servers, which can only be bound to every interface. Nothing
+    here needs them, nor a triggerer.
+    """
     own = {
-        "AIRFLOW__API__HOST": "127.0.0.1",
-        "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__CORE__PARALLELISM": "2",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         # Bound to loopback, for one person: a login would protect nothing.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
-    return Spec(
-        "airflow-ui",
-        (str(program(root)), "standalone"),
-        {**env, **own},
-        port,
-        "/api/v2/monitor/health",
-        ready_seconds=180.0,
-    )
+    airflow, whole = str(program(root)), {**env, **own}
+    server = (airflow, "api-server", "--host", "127.0.0.1", "--port", str(port))
+    return [
+        Spec("airflow-scheduler", (airflow, "scheduler", "--skip-serve-logs"), whole),
+        Spec("airflow-processor", (airflow, "dag-processor"), whole),
+        Spec("airflow-ui", server, whole, port, "/api/v2/monitor/health", ready_seconds=180.0),
+    ]

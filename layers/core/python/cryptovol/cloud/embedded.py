@@ -21,17 +21,19 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from cryptovol.cloud import environs
 from cryptovol.cloud.processes import Spec
-from cryptovol.errors import ConfigError, StoreUnavailableError
+from cryptovol.errors import ConfigError, StoreUnavailableError, TransientError
 
 NAME = "cloud"
 RUNTIME = "provided.al2023"
 ACCOUNT = "000000000000"
-FREE_BYTES = 300 * 1024 * 1024
+FREE_BYTES = 300 * 2**20
+FULL_BYTES = 10 * 2**20
 _UNSAVED = ("Failed to persist", "No space left on device")
 
 
@@ -131,15 +133,35 @@ def repair(folder: Path) -> int:
     return removed
 
 
-def require_space(folder: Path) -> None:
-    """Raise `StoreUnavailableError` if the disk is so full that a run could not be kept."""
+def require_space(folder: Path, *, least: int = FREE_BYTES) -> None:
+    """Raise `StoreUnavailableError` if fewer bytes than `least` are free on the folder's disk."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    if free < FREE_BYTES:
+    if free < least:
         raise StoreUnavailableError(
-            f"no space: {free // 2**20} MB are free on the disk of {folder}, a run needs {FREE_BYTES // 2**20} MB. "
-            "Cure: free some space and run again; nothing was started"
+            f"no space left: {free // 2**20} MB are free on the disk of {folder}, a run needs {FREE_BYTES // 2**20} MB. "
+            "Cure: free some space and run again"
         )
+
+
+@contextmanager
+def keeping(folder: Path) -> Iterator[None]:
+    """Turn what fails because the disk is full, or refuses, into one error that says so.
+
+    A full disk shows itself in many ways: a database that cannot be opened, a function that cannot start, a log
+    that ends. So after any failure the disk is asked first.
+    """
+    try:
+        yield
+    except (TransientError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        require_space(folder, least=FULL_BYTES)
+        if isinstance(error, TransientError):
+            raise
+        raise StoreUnavailableError(
+            f"cannot work under {folder}: {error}. Cure: check its rights and its disk"
+        ) from error
 
 
 def unsaved(log: Path, since: int) -> str:

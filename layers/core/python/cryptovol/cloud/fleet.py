@@ -40,16 +40,17 @@ class Fleet:
     def ensure(self, spec: Spec) -> Child:
         """Return the ready process that `spec` describes, using again or replacing one of an earlier command."""
         there = processes.find(self.folder, spec.name)
-        if there is not None and there.fingerprint != spec.fingerprint:
-            processes.stop(self.folder, there)
-            there = None
-        child = there or self.start(spec)
+        same = there is not None and there.fingerprint == spec.fingerprint
+        child = there if there is not None and same else self.start(spec)
         self.children[spec.name] = child
         readiness.wait_ready(child, spec)
         return child
 
     def start(self, spec: Spec) -> Child:
-        """Start a process that `stop_started` will end."""
+        """Start a process that `stop_started` will end; what an earlier command left of that name is ended first."""
+        left = processes.read(self.folder, spec.name)
+        if left is not None:
+            processes.stop(self.folder, left)
         with self._lock:
             if self._closing:
                 raise TransientError(f"{spec.name} is not started: another part has failed")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,13 +85,15 @@ class Lane:
         self._environ = environ
         self._settings: Settings = settings_module.load(environ)
         self._say = say
+        self._later = ThreadPoolExecutor(1)
+        self._tracking: Future[None] | None = None
         for wanted in NEEDED:
             if not (self.root / wanted).exists():
                 raise ConfigError(f"{self.root} has no {wanted}. Cure: run from the project folder")
         self.params = params_module.load(self.root / "params.yaml")
 
     def up(self, *, api_port: int | None = None, symbols: tuple[str, ...] = (), quote: str = "") -> Addresses:
-        """Start what does not run yet and return where everything is.
+        """Start what does not run yet and return where everything is; MLflow may still be starting, see `settle`.
 
         Parameters
         ----------
@@ -111,24 +113,28 @@ class Lane:
         plan = self._plan(api_port, symbols or self.params.symbols, quote or self.params.quote)
         jobs = {
             "cloud and functions": lambda: self._cloud(plan),
-            "mlflow": lambda: self._mlflow(plan),
             "metrics": lambda: self._sidecar(plan),
             "airflow database": lambda: self._airflow(plan),
             "market and api": lambda: self._serve(plan),
         }
-        try:
-            with ThreadPoolExecutor(len(jobs)) as pool:
-                running = {pool.submit(self._timed, name, job): name for name, job in jobs.items()}
+        # MLflow takes longest and is needed last: the DAG may start without it.
+        self._tracking = self._later.submit(self._timed, "mlflow", lambda: self._mlflow(plan))
+        with ThreadPoolExecutor(len(jobs)) as pool:
+            running = [pool.submit(self._timed, name, job) for name, job in jobs.items()]
+            try:
                 for job in as_completed(running):
-                    if job.exception() is not None:
-                        self.fleet.stop_started()  # ends the waiting of the others, too
-                        job.result()
-        except BaseException:
-            self.fleet.stop_started()
-            raise
+                    job.result()
+            except BaseException:
+                self.fleet.stop_started()  # ends the waiting of the others, too
+                raise
         addresses = self._addresses(plan)
         self.state.write_lane(asdict(addresses))
         return addresses
+
+    def settle(self) -> None:
+        """Return once MLflow is up, too; raise what kept it from that."""
+        if self._tracking is not None:
+            self._tracking.result()
 
     def _plan(self, api_port: int | None, symbols: tuple[str, ...], quote: str) -> _Plan:
         if api_port is not None and self.fleet.port("api") != api_port:
@@ -180,8 +186,9 @@ class Lane:
 
     def _airflow(self, plan: _Plan) -> None:
         self.airflow_environ = airflow_run.environ(
-            self.root, self.folder, self._environ, endpoint=plan.endpoint, application=plan.application
-        )
+            self.root, self.folder, self._environ, endpoint=plan.endpoint, application=plan.application,
+            symbols=self.params.symbols, quote=self.params.quote,
+        )  # fmt: skip
         airflow_run.migrate(self.root, self.folder, self.airflow_environ)
 
     def _serve(self, plan: _Plan) -> None:
@@ -204,7 +211,7 @@ class Lane:
             market=plan.market.name,
             bucket=self._settings.bucket,
             cloud_url=plan.endpoint,
-            mlflow_url=self.fleet.children["mlflow"].url,
+            mlflow_url=plan.application["MLFLOW_TRACKING_URI"],
             metrics_url=f"{self.fleet.children['sidecar'].url}/metrics",
             api_url=self.fleet.children["api"].url,
             market_url=plan.market.url,
@@ -212,8 +219,8 @@ class Lane:
 
     def open_airflow(self) -> str:
         """Start Airflow's scheduler and UI on the lane and return the UI's address."""
-        port = self.fleet.port("airflow-ui")
-        return self.fleet.ensure(airflow_run.standalone_spec(self.root, self.airflow_environ, port)).url
+        specs = airflow_run.ui_specs(self.root, self.airflow_environ, self.fleet.port("airflow-ui"))
+        return [self.fleet.ensure(spec) for spec in specs][-1].url
 
 
 def head_commit(root: Path) -> str:

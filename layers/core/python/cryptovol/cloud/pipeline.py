@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptovol.cloud import airflow_run, embedded, processes
 from cryptovol.cloud.lane import Lane
 from cryptovol.cloud.processes import Child
-from cryptovol.cloud.progress import Display, Status, Watch
+from cryptovol.cloud.progress import STAGES, Display, Status, Watch
 from cryptovol.errors import CryptovolError, StoreUnavailableError, TransientError
 from cryptovol.ports import Store
 from cryptovol.times import format_instant
@@ -49,11 +49,16 @@ def run(lane: Lane, store: Store, request: Request, display: Display) -> dict[tu
         _follow(lane, child, watch, display)
     finally:
         processes.stop(lane.folder, child)
+    if watch.failures:
+        embedded.require_space(lane.folder, least=embedded.FULL_BYTES)
     lost = embedded.unsaved(log, since)
     if lost:
         raise StoreUnavailableError(f"the local cloud could not write to the disk: {lost}. Cure: free some space")
-    if child.exit_code != 0 and not watch.failures:
-        raise TransientError(f"the DAG failed before any stage could say why; the end of {child.log}:\n{child.tail()}")
+    ended = {symbol for (symbol, stage), status in watch.statuses.items() if status.error or stage == STAGES[-1]}
+    if set(request.symbols) - ended or (child.exit_code != 0 and not watch.failures):
+        raise TransientError(
+            f"the DAG ended before its stages did, none says why; the end of {child.log}:\n{child.tail()}"
+        )
     return watch.statuses
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from cryptovol import keys
 from cryptovol.cloud import embedded
 from cryptovol.cloud.progress import Status
-from cryptovol.errors import TransientError
+from cryptovol.errors import CryptovolError, ModelNotFoundError, TransientError
 from cryptovol.times import format_instant
 
 Forecast = dict[str, Any]
@@ -22,11 +22,14 @@ LABELS = {
 SIMULATED = "SIMULATED BARS: made-up prices, for a try-out only. Set CRYPTOVOL_CRYPTOCOMPARE_KEY for the real market"
 
 
-def teller(out: TextIO) -> Callable[[str, float], None]:
-    """Return what prints one line per part of the lane that is up."""
+def teller(out: Callable[[], TextIO]) -> Callable[[str, float], None]:
+    """Return what prints one line per part of the lane that is up.
+
+    The stream is asked for at each line: a live table puts its own in place of the terminal's meanwhile.
+    """
 
     def say(name: str, seconds: float) -> None:
-        print(f"  up  {name:<22}{seconds:>5.1f} s", file=out, flush=True)
+        print(f"  up  {name:<22}{seconds:>5.1f} s", file=out(), flush=True)
 
     return say
 
@@ -42,8 +45,10 @@ def ask(api_url: str, body: Mapping[str, Any]) -> Forecast:
 
     Raises
     ------
+    ModelNotFoundError
+        If the API says that there is no champion.
     TransientError
-        If the API does not answer, or answers with a problem; the message is the problem's own.
+        If it does not answer, or answers with another problem; the message is the problem's own.
     """
     request = urllib.request.Request(
         f"{api_url}/predict", data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
@@ -54,17 +59,21 @@ def ask(api_url: str, body: Mapping[str, Any]) -> Forecast:
             forecast: Forecast = json.loads(answer.read())
             return forecast
     except urllib.error.HTTPError as error:
-        raise TransientError(f"POST /predict answered {error.code}: {_problem(error.read())}") from error
+        raise _refused(error.code, error.read()) from error
     except (OSError, ValueError) as error:
         raise TransientError(f"POST /predict at {api_url} failed: {error}. Cure: see var/logs/api.log") from error
 
 
-def _problem(body: bytes) -> str:
+def _refused(status: int, body: bytes) -> CryptovolError:
+    """Return the error that a problem document stands for."""
     try:
         problem = json.loads(body)
-    except ValueError:
-        return body.decode("utf-8", "replace")[:200]
-    return str(problem.get("detail") or problem.get("title") or problem)
+        detail, code = problem.get("detail") or problem.get("title"), problem.get("code")
+    except (ValueError, AttributeError):
+        detail, code = body.decode("utf-8", "replace")[:200], ""
+    if code == ModelNotFoundError.code:
+        return ModelNotFoundError(str(detail))
+    return TransientError(f"POST /predict answered {status}: {detail}")
 
 
 def forecasts_text(forecasts: Sequence[Forecast]) -> str:
@@ -87,7 +96,10 @@ def forecasts_text(forecasts: Sequence[Forecast]) -> str:
                 f"{forecast['model']['name']} v{forecast['model']['version']}",
             ]
         )
-    return table_text(rows)
+    doubts = [
+        f"  {f['symbol']} {f['horizon_hours']} h: {', '.join(f['warnings'])}" for f in forecasts if f.get("warnings")
+    ]
+    return "\n".join([table_text(rows), *doubts])
 
 
 def scores_text(statuses: Mapping[tuple[str, str], Status]) -> str:
@@ -105,14 +117,14 @@ def scores_text(statuses: Mapping[tuple[str, str], Status]) -> str:
 
 
 def places_text(statuses: Mapping[tuple[str, str], Status], as_of: int, *, bucket: str, api_url: str) -> str:
-    """Return where each symbol's gate report and scoreboard are; the report is a page on the local disk."""
+    """Return where each symbol's gate report is, a page on the local disk, and its scoreboard if there is an API."""
     lines = []
     for (symbol, stage), status in statuses.items():
         if stage == "ingest" and status.result.get("market"):
             market, pair = status.result["market"], keys.series(symbol, status.result["quote"])
             page = keys.gate_report(market, pair, format_instant(as_of), suffix="html")
             lines.append(f"  gate report   {embedded.object_path(bucket, page)}")
-            lines.append(f"  scoreboard    {api_url}/scoreboard/{symbol}")
+            lines += [f"  scoreboard    {api_url}/scoreboard/{symbol}"] if api_url else []
     return "\n".join(lines)
 
 

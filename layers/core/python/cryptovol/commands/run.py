@@ -11,16 +11,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any, TextIO
 
 from cryptovol import keys
 from cryptovol.adapters.s3 import S3Store
-from cryptovol.cloud import deploy, pipeline, progress, report
+from cryptovol.cloud import deploy, embedded, pipeline, progress, report
 from cryptovol.cloud.lane import Addresses, Lane
 from cryptovol.cloud.pipeline import Request
 from cryptovol.cloud.progress import Status
-from cryptovol.errors import ConfigError, TransientError
+from cryptovol.errors import ConfigError, ModelNotFoundError, TransientError
 from cryptovol.times import floor_hour, format_instant, parse_instant
 
 EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), cryptocompare, simulated or replay:FILE.
@@ -52,9 +53,9 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline once, print and serve; return the exit code."""
     out = sys.stderr if args.json else sys.stdout
-    lane = Lane(Path.cwd(), os.environ, report.teller(out))
+    lane = Lane(Path.cwd(), os.environ, report.teller(lambda: sys.stderr if args.json else sys.stdout))
     request = _request(args, lane)
-    with lane.state.locked(), _stopping(lane):
+    with embedded.keeping(lane.folder), lane.state.locked(), _stopping(lane):
         print(f"cryptovol: {', '.join(request.symbols)} as of {format_instant(request.as_of)}", file=out, flush=True)
         addresses = lane.up(api_port=args.port, symbols=request.symbols, quote=request.quote)
         if addresses.market == "simulated":
@@ -62,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
         client, _ = deploy.clients(addresses.cloud_url)
         with progress.display(request.symbols, out) as display:
             statuses = pipeline.run(lane, S3Store(addresses.bucket, client), request, display)
+        lane.settle()
         failed = [status for status in statuses.values() if status.error]
         for status in failed:
             _explain(status)
-        code = pipeline.exit_code(failed)
-        forecasts = _forecasts(addresses, request, lane.params.featurize.horizons, strict=not failed)
+        forecasts, code = _forecasts(addresses, request, lane.params.featurize.horizons, strict=not failed)
+        code = max(code, pipeline.exit_code(failed))
         _print(args, request, addresses, statuses, forecasts)
         if forecasts and not args.once:
             _serve(lane, addresses, out)
@@ -123,19 +125,24 @@ def _explain(status: Status) -> None:
 
 def _forecasts(
     addresses: Addresses, request: Request, horizons: Sequence[int], *, strict: bool
-) -> list[dict[str, Any]]:
-    """Return the API's forecasts of each symbol and horizon; after a failed run only those it still can give."""
-    found = []
-    for symbol in request.symbols:
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the API's forecasts of each symbol and horizon, and 1 if a champion is missing, else 0.
+
+    Any other failure is raised, but after a failed run, which is to be told first.
+    """
+    found, code = [], 0
+    for symbol, horizon in product(request.symbols, horizons):
+        body: dict[str, Any] = {"symbol": symbol, "horizon_hours": horizon}
+        # After a refused batch the last champion still serves, on the bars it has.
+        body |= {"as_of": format_instant(request.as_of), "allow_stale": not strict}
         try:
-            for horizon in horizons:
-                body = {"symbol": symbol, "horizon_hours": horizon, "as_of": format_instant(request.as_of)}
-                found.append(report.ask(addresses.api_url, body))
-        except TransientError as error:
-            if strict:
+            found.append(report.ask(addresses.api_url, body))
+        except (TransientError, ModelNotFoundError) as error:
+            if strict and not isinstance(error, ModelNotFoundError):
                 raise
-            print(f"cryptovol run: no forecast of {symbol}: {error}", file=sys.stderr)
-    return found
+            code = 1
+            print(f"cryptovol run: no {horizon} h forecast of {symbol}: {error}", file=sys.stderr)
+    return found, code
 
 
 def _print(
@@ -158,7 +165,7 @@ def _print(
         "forecast of hourly volatility": report.forecasts_text(forecasts),
         "QLIKE on hours no model was fitted on, smaller is better": report.scores_text(statuses),
         "where things are": report.places_text(
-            statuses, request.as_of, bucket=addresses.bucket, api_url=addresses.api_url
+            statuses, request.as_of, bucket=addresses.bucket, api_url=addresses.api_url if forecasts else ""
         ),
     }
     for title, text in blocks.items():

@@ -130,7 +130,9 @@ def _report(args: argparse.Namespace, event: StageEvent, result: Result) -> None
     if args.json:
         print(json.dumps(result))
         return
-    numbers = [f"{name} {value}" for name, value in result.items() if name.startswith("rows_") and name not in event.given]
+    numbers = [
+        f"{name} {value}" for name, value in result.items() if name.startswith("rows_") and name not in event.given
+    ]
     print(f"{args.verb} {event.pair} as of {event.as_of_text}: {', '.join(numbers) or 'done'}")
     for horizon, model in result.get("models", {}).items():
         if args.verb == "train":

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from cryptovol.cloud import embedded
 from cryptovol.cloud.lane import Lane
 from cryptovol.cloud.report import addresses_text, teller
 
@@ -34,12 +35,17 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start what does not run yet and return 0."""
-    lane = Lane(Path.cwd(), os.environ, teller(sys.stderr))
-    with lane.state.locked():
-        addresses = lane.up(api_port=args.port)
-        found = asdict(addresses)
-        if args.airflow:
-            found["airflow_url"] = lane.open_airflow()
-            lane.state.write_lane(found)
+    lane = Lane(Path.cwd(), os.environ, teller(lambda: sys.stderr))
+    with embedded.keeping(lane.folder), lane.state.locked():
+        try:
+            addresses = lane.up(api_port=args.port)
+            lane.settle()
+            found = asdict(addresses)
+            if args.airflow:
+                found["airflow_url"] = lane.open_airflow()
+                lane.state.write_lane(found)
+        except BaseException:
+            lane.fleet.stop_started()
+            raise
     print(json.dumps(found) if args.json else addresses_text(found))
     return 0

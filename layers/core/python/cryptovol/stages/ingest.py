@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from cryptovol.events import Result, StageEvent
 from cryptovol.history import Manifest
 from cryptovol.params import Params
 from cryptovol.ports import BarSource, Clock, Store
-from cryptovol.times import HOUR, format_instant, month_of
+from cryptovol.times import HOUR, format_instant, month_of, parse_instant
 
 Progress = Callable[[int, int], None]
 Part = dict[str, Any]
@@ -43,7 +44,7 @@ def run(
     """Bring the stored bars of one pair up to `as_of` and return where they are.
 
     Only what is missing is fetched: from the newest stored bar on, or `ingest.history_hours` back for a pair never
-    seen before. A long backfill is committed every `ingest.commit_pages` pages, so that a killed one goes on where it
+    seen before; bars that the gate refused are asked for again, because the source may have mended them. A long backfill is committed every `ingest.commit_pages` pages, so that a killed one goes on where it
     was. The same event twice leaves the same bytes.
 
     Parameters
@@ -115,12 +116,13 @@ class _Writer:
         """Return the state at `as_of`; whatever of it is not there yet is fetched and written."""
         self._pending = _Counts()
         state = history.load_manifest(self._store, history.state_key(self._prefix, self._event.as_of_text))
-        if state is not None:
+        if state is not None and not self._refused():
             return state
         head = self._head()
         parts = self._held(head)
-        if not parts or parts[-1]["last"] + HOUR < self._event.as_of:
-            for bars in self._batches(source, parts, progress):
+        start = self._start(parts)
+        if start < self._event.as_of:
+            for bars in self._batches(source, start, progress):
                 parts = self._laid(parts, bars)
                 newest = parts[-1]["last"] + HOUR
                 if newest < self._event.as_of and (head is None or newest > head.as_of):
@@ -141,11 +143,34 @@ class _Writer:
         cut = Bars(**history.read_parts(self._store, [parts[len(whole)]])).closed_by(as_of)
         return whole + history.write_parts(self._store, self._prefix, cut.columns(), codec="csv")
 
-    def _batches(self, source: BarSource, parts: list[Part], progress: Progress | None) -> Iterator[Bars]:
+    def _refused(self) -> bool:
+        """Return whether the gate refused stored bars and none as late have passed it since."""
+        refusal = keys.refusal(self._meta["market"], self._event.pair)
+        if not self._store.exists(refusal):
+            return False
+        refused_at = parse_instant(json.loads(self._store.get(refusal).data)["as_of"])
+        passed = self._passed()
+        return passed is None or passed < refused_at
+
+    def _passed(self) -> int | None:
+        """Return the newest instant whose bars passed the gate, or None."""
+        prefix = keys.clean(self._meta["market"], self._event.pair)
+        clean = history.load_manifest(self._store, history.head_key(prefix))
+        return clean.as_of if clean is not None else None
+
+    def _start(self, parts: list[Part]) -> int:
+        """Return the opening time of the first bar to ask for."""
+        if not parts:
+            return self._event.as_of - self._params.ingest.history_hours * HOUR
+        missing = int(parts[-1]["last"]) + HOUR
+        if not self._refused():
+            return missing
+        passed = self._passed()
+        return min(missing, passed if passed is not None else int(parts[0]["first"]))
+
+    def _batches(self, source: BarSource, start: int, progress: Progress | None) -> Iterator[Bars]:
         """Yield what is missing up to `as_of`, as many pages at a time as are committed together."""
         end = self._event.as_of
-        back = self._params.ingest.history_hours * HOUR
-        start = parts[-1]["last"] + HOUR if parts else end - back
         pages = source.pages(self._event.symbol, self._event.quote, start=start, end=end)
         while batch := list(itertools.islice(pages, self._params.ingest.commit_pages)):
             bars = bars_module.concat(batch)

@@ -14,6 +14,7 @@ from cryptovol.bars import Floats
 from cryptovol.bundle import Bundle
 from cryptovol.errors import BundleRefusedError, DataError
 from cryptovol.events import Result, StageEvent
+from cryptovol.ledger import Entry
 from cryptovol.params import Params
 from cryptovol.ports import Store, TrackedRun, Tracker
 from cryptovol.promotion import Verdict
@@ -70,7 +71,7 @@ def _one(
     past = ledger.reconcile(store, market, event.pair, horizon)
     for entry in reversed(past):
         if entry.body.get("inputs_sha256") == inputs:
-            _alias(tracker, entry.body)
+            _alias(tracker, store, market, event.pair, horizon, entry=past[-1])
             return _outcome(entry.body, repeated=True)
     trained, files = _fit(event, horizon, table, params)
     where = keys.bundle(market, event.pair, horizon, sha256=trained.sha256)
@@ -90,15 +91,23 @@ def _one(
         lineage={**lineage, "mlflow_run": tracked.run_id, "tracking_url": tracked.url},
         rows=trained.header["data"]["rows"],
     )  # fmt: skip
-    _alias(tracker, entry.body)
+    _alias(tracker, store, market, event.pair, horizon, entry=entry)
     return _outcome(entry.body, repeated=False)
 
 
-def _alias(tracker: Tracker, body: Mapping[str, Any]) -> None:
-    """Point the registry's aliases where the ledger entry says; done again if a run was killed before it."""
+def _alias(tracker: Tracker, store: Store, market: str, pair: str, horizon: int, *, entry: Entry) -> None:
+    """Point the registry's aliases where the newest entry says, unless it is known that they already do.
+
+    The note is written last: a run killed before it sets them again.
+    """
+    key, note = keys.aliases(market, pair, horizon), tables.encode_json({"entry_sha256": entry.sha256})
+    if store.exists(key) and store.get(key).data == note:
+        return
     for alias in ("challenger", "champion"):
-        if body[alias] is not None:
-            tracker.alias(body[alias]["name"], version=body[alias]["version"], alias=alias)
+        model = entry.body.get(alias)
+        if model is not None:
+            tracker.alias(model["name"], version=model["version"], alias=alias)
+    store.put(key, note)
 
 
 def _inputs_sha256(lineage: Mapping[str, Any], horizon: int, params: Params) -> str:

@@ -43,6 +43,7 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
     report = gate.check(bars, as_of=event.as_of, params=params.gate, symbol=event.symbol, quote=event.quote)
     report_key = _store_report(event, store, market, report, bars)
     if report.refused:
+        store.put(keys.refusal(market, event.pair), tables.encode_json({"as_of": event.as_of_text}))
         raise GateRefusedError(
             f"the gate refused {len(bars)} bars of {event.pair} at {event.as_of_text}: {'; '.join(report.reasons)}. "
             f"Report: {report_key}",

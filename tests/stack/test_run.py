@@ -1,0 +1,158 @@
+"""`cryptovol run` as a user types it: whole runs on the embedded cloud, in a folder of the test's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cryptovol.cloud import processes
+from cryptovol.cloud.fleet import down
+
+pytestmark = [
+    pytest.mark.stack,
+    pytest.mark.skipif(not Path(".venv-airflow/bin/airflow").exists(), reason="needs .venv-airflow: make setup"),
+]
+COMMAND = [sys.executable, "-m", "cryptovol"]
+LATER = "2025-05-01T06:00:00Z"
+STAGES = ["ingest", "validate", "featurize", "train", "version", "score"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project folder with the real code and parameters small enough for a quick training."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("functions", "layers", "airflow", "localstack", ".venv-airflow"):
+        (root / name).symlink_to(Path(name).resolve())
+    body = yaml.safe_load(Path("params.yaml").read_text())
+    body["ingest"]["history_hours"] = 12000
+    body["train"]["forest"]["trees"] = 40
+    (root / "params.yaml").write_text(yaml.safe_dump(body))
+    yield root
+    down(root / "var")
+
+
+def cryptovol(project: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project and return its outcome."""
+    env = {**os.environ, **environ}
+    return subprocess.run([*COMMAND, *words], cwd=project, env=env, capture_output=True, text=True, timeout=200)
+
+
+def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the JSON a run printed."""
+    body: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return body
+
+
+def test_run_goes_from_nothing_to_a_forecast_and_then_only_fetches_what_is_new(project: Path) -> None:
+    """The first run does every stage and serves; the second, six hours later, fetches those hours alone."""
+    first = cryptovol(project, "run", "--once", "--json", "--as-of", "2025-05-01T00:00:00Z")
+    assert first.returncode == 0, first.stderr
+    body = outcome(first)
+    assert [stage["stage"] for stage in body["stages"]] == STAGES
+    assert {stage["state"] for stage in body["stages"]} == {"done"}
+    assert body["simulated"] is True
+    assert "SIMULATED" in first.stderr
+    assert [forecast["horizon_hours"] for forecast in body["forecasts"]] == [6, 24]
+    for forecast in body["forecasts"]:
+        assert 0 < forecast["interval"]["lower"] < forecast["volatility"] < forecast["interval"]["upper"]
+        assert set(forecast["baselines"]) >= {"persistence", "har"}
+    assert processes.names(project / "var") == []
+
+    second = cryptovol(project, "run", "--once", "--json", "--as-of", LATER)
+    assert second.returncode == 0, second.stderr
+    results = {stage["stage"]: stage["result"] for stage in outcome(second)["stages"]}
+    assert (results["ingest"]["rows_new"], results["ingest"]["rows_revised"]) == (6, 0)
+
+
+def test_run_serves_until_it_is_told_to_stop_and_takes_everything_with_it(project: Path) -> None:
+    """Without --once it goes on serving; a second run is refused meanwhile; SIGTERM ends every process."""
+    with subprocess.Popen(
+        [*COMMAND, "run", "--as-of", LATER], cwd=project, stdout=subprocess.PIPE, text=True
+    ) as serving:
+        assert serving.stdout is not None
+        for line in serving.stdout:
+            if line.startswith("serving on"):
+                break
+        children = [processes.read(project / "var", name) for name in processes.names(project / "var")]
+        assert {child.name for child in children if child} == {"api", "cloud", "market", "mlflow", "sidecar"}
+        other = cryptovol(project, "run", "--once")
+        assert other.returncode == 2
+        assert f"pid {serving.pid}" in other.stderr
+        serving.send_signal(signal.SIGTERM)
+        serving.stdout.read()
+    assert serving.returncode == 0
+    assert not [child for child in children if child and child.alive]
+
+
+def test_run_tells_of_a_cloud_that_is_killed_and_the_next_one_succeeds(project: Path) -> None:
+    """A kill -9 of the emulator in mid-run is one clear message and exit code 3, and loses nothing."""
+    run = project / "var" / "run"
+    with subprocess.Popen(
+        [*COMMAND, "run", "--once", "--as-of", LATER], cwd=project, stderr=subprocess.PIPE, text=True
+    ) as going:
+        assert going.stderr is not None
+        deadline = time.monotonic() + 60
+        while not (run / "airflow.json").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        cloud = processes.find(project / "var", "cloud")
+        assert cloud is not None
+        os.kill(cloud.pid, signal.SIGKILL)
+        words = going.stderr.read()
+    assert going.returncode == 3
+    assert "cloud" in words and "signal 9" in words and "Cure: run again" in words
+    assert processes.names(project / "var") == []
+    again = cryptovol(project, "run", "--once", "--json", "--as-of", LATER)
+    assert again.returncode == 0, again.stderr
+
+
+def test_up_leaves_the_lane_running_and_down_ends_it(project: Path) -> None:
+    """`up` twice starts once; `status` follows; `down` twice is fine."""
+    up = cryptovol(project, "up", "--json")
+    assert up.returncode == 0, up.stderr
+    pids = [processes.read(project / "var", name) for name in processes.names(project / "var")]
+    assert cryptovol(project, "up", "--json").stdout == up.stdout
+    assert pids == [processes.read(project / "var", name) for name in processes.names(project / "var")]
+    found = json.loads(cryptovol(project, "status", "--json").stdout)
+    assert {part["name"] for part in found["parts"] if part["running"]} == {
+        "api",
+        "cloud",
+        "market",
+        "mlflow",
+        "sidecar",
+    }
+    assert found["lane"] == json.loads(up.stdout)
+    assert cryptovol(project, "down").returncode == 0
+    assert cryptovol(project, "status").returncode == 3
+    assert "nothing was running" in cryptovol(project, "down").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "code", "says"),
+    [
+        (["--as-of", "2100-01-01T00:00:00Z"], {}, 2, "future"),
+        (["--symbol", "b!"], {}, 2, "not a symbol"),
+        (["--port", "0"], {}, 2, "not a port"),
+        ([], {"CRYPTOVOL_SOURCE": "replay:absent.csv"}, 2, "there is no bar file"),
+        ([], {"CRYPTOVOL_SOURCE": "replay:half.csv"}, 1, "no column close"),
+    ],
+)
+def test_run_refuses_bad_input_with_one_message(
+    words: list[str], environ: dict[str, str], code: int, says: str, project: Path
+) -> None:
+    """What cannot work is said at once, in one line with its exit code, and nothing is left running."""
+    (project / "half.csv").write_text("time,open,high,low\n1700000000,1,1,1\n")
+    done = cryptovol(project, "run", "--once", *words, **environ)
+    assert done.returncode == code
+    assert says in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert processes.names(project / "var") == []
