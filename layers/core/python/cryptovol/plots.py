@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from cryptovol.bundle import Bundle
 from cryptovol.times import HOUR
 
+LABEL_EVERY = 60  # points: more labels would overlap
 POINTS = 360  # per line: more is slower to draw and no clearer
 
 
@@ -17,8 +19,14 @@ def _chart(kind: str, title: str, **options: Any) -> Any:
     import pygal
 
     return getattr(pygal, kind)(
-        title=title, js=[], width=1000, height=420, show_dots=False, legend_at_bottom=True, **options
-    )
+        title=title, js=[], width=1000, height=420, explicit_size=True, no_prefix=True, truncate_label=-1,
+        show_dots=False, legend_at_bottom=True, **options,
+    )  # fmt: skip
+
+
+def _svg(chart: Any) -> bytes:
+    """Return the drawing without pygal's comments, which carry the date: equal numbers, equal bytes."""
+    return re.sub(rb"<!--.*?-->", b"", bytes(chart.render()), flags=re.DOTALL)
 
 
 def training(bundle: Bundle) -> dict[str, bytes]:
@@ -34,20 +42,20 @@ def _forecast(bundle: Bundle) -> bytes:
     window = bundle.window
     every = max(len(window["time"]) // POINTS, 1)
     at = slice(None, None, every)
-    stamps = [datetime.fromtimestamp(int(t) + HOUR, UTC).strftime("%Y-%m-%d") for t in window["time"][at]]
+    times = [datetime.fromtimestamp(int(t) + HOUR, UTC) for t in window["time"][at]]
     title = f"{bundle.header['name']}: volatility of the next {bundle.horizon} h, % per hour, out of sample"
-    chart = _chart("Line", title, x_labels_major_every=60, show_minor_x_labels=False)
-    chart.x_labels = stamps
+    chart = _chart("Line", title)
+    chart.x_labels = [f"{t:%Y-%m-%d}" if i % LABEL_EVERY == 0 else "" for i, t in enumerate(times)]
     for label, name in (("realized", "realized"), ("forecast", "predicted"), ("HAR", "har")):
         chart.add(label, [round(100 * float(v), 4) for v in window[name][at]])
-    return bytes(chart.render())
+    return _svg(chart)
 
 
 def _qlike(bundle: Bundle) -> bytes:
     chart = _chart("HorizontalBar", f"{bundle.header['name']}: QLIKE on the same hours, lower is better")
     for name, errors in [("model", bundle.scores["model"]), *bundle.scores["baselines"].items()]:
         chart.add(name, round(errors["qlike"], 4))
-    return bytes(chart.render())
+    return _svg(chart)
 
 
 def _weights(bundle: Bundle) -> bytes:
@@ -56,4 +64,4 @@ def _weights(bundle: Bundle) -> bytes:
     chart = _chart("HorizontalBar", f"{bundle.header['name']}: the 15 largest ridge weights", show_legend=False)
     chart.x_labels = [names[j] for j in order]
     chart.add("weight", [round(float(weights[j]), 4) for j in order])
-    return bytes(chart.render())
+    return _svg(chart)
