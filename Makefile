@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow repro test test-unit test-stack test-airflow realdata check format bench lock clean
+.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench lock clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,19 +47,19 @@ lock: $(BIN)/uv ## re-resolve requirements/*.txt from pyproject.toml
 
 # ---------------------------------------------------------------- the main job
 run: setup ## local cloud up, the DAG end to end, the forecast printed and served (ARGS=--once: then stop)
-	@$(BIN)/cryptovol run $(ARGS)
+	@$(BIN)/python -m cryptovol run $(ARGS)
 
 up: setup ## start the local cloud and leave it running
-	@$(BIN)/cryptovol up $(ARGS)
+	@$(BIN)/python -m cryptovol up $(ARGS)
 
 down: ## stop what `make up` left running
-	@test ! -x $(BIN)/cryptovol || $(BIN)/cryptovol down $(ARGS)
+	@test ! -e $(VENV)/.ready || $(BIN)/python -m cryptovol down $(ARGS)
 
 status: ## what runs, where, and for how long
-	@$(BIN)/cryptovol status $(ARGS)
+	@$(BIN)/python -m cryptovol status $(ARGS)
 
 airflow: setup ## the Airflow UI on the local cloud
-	@$(BIN)/cryptovol up --airflow $(ARGS)
+	@$(BIN)/python -m cryptovol up --airflow $(ARGS)
 
 repro: $(VENV)/.ready ## the same stages on files, by `dvc repro` (ARGS: what dvc repro takes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" CRYPTOVOL_SOURCE=$${CRYPTOVOL_SOURCE:-simulated} dvc repro $(ARGS)
@@ -67,6 +67,9 @@ repro: $(VENV)/.ready ## the same stages on files, by `dvc repro` (ARGS: what dv
 # ---------------------------------------------------------------- tests and checks
 test: setup ## the whole suite that needs no Docker
 	@$(PYTEST) --ignore=tests/airflow $(ARGS)
+	@$(MAKE) --no-print-directory test-airflow
+
+test-airflow: setup ## the DAG's tests, in Airflow's own environment
 	@$(AIRFLOW_VENV)/bin/python -m pytest -c tests/airflow/pytest.ini tests/airflow
 
 test-unit: $(VENV)/.ready ## only what starts no process
@@ -77,7 +80,7 @@ check: setup ## black, flake8, mypy strict, architecture tests
 	@$(BIN)/flake8
 	@$(BIN)/mypy layers/core/python/cryptovol functions/predict
 	@for stage in ingest validate featurize train score; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
-	@$(AIRFLOW_VENV)/bin/python -m mypy --config-file airflow/mypy.ini airflow/dags
+	@cd airflow/dags && $(CURDIR)/$(AIRFLOW_VENV)/bin/python -m mypy --config-file ../mypy.ini --cache-dir $(CURDIR)/.mypy_cache/airflow .
 	@$(PYTEST) -q --durations=0 tests/architecture
 
 format: $(VENV)/.ready ## let black write

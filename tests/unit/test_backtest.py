@@ -44,7 +44,9 @@ def test_backtest_begins_with_the_very_forecast_the_pipeline_serves(found, quick
 def test_backtest_does_not_see_a_poisoned_future(found, quick):
     """Changing every bar after t changes no forecast made up to t."""
     cut = 2260
-    poisoned = {n: getattr(BARS, n) * np.where(np.arange(2300) >= cut, 5.0, 1.0) for n in ("open", "high", "low", "close")}
+    poisoned = {
+        n: getattr(BARS, n) * np.where(np.arange(2300) >= cut, 5.0, 1.0) for n in ("open", "high", "low", "close")
+    }
     other = type(BARS)(**{**BARS.columns(), **poisoned})
     table = backtest.table_from(other, 24, quick, start=START)
     again = backtest.run(table, quick, start=START, refit_hours=48, level=0.9)

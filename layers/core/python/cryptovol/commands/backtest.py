@@ -59,9 +59,7 @@ def run(args: argparse.Namespace) -> int:
     start = parse_instant(args.start)
     table = backtest.table_from(_gated(args, science), args.horizon, science, start=start)
     with _bar() as progress:
-        found = backtest.run(
-            table, science, start=start, refit_hours=args.refit_hours, level=level, progress=progress
-        )
+        found = backtest.run(table, science, start=start, refit_hours=args.refit_hours, level=level, progress=progress)
     if args.out is not None:
         write(args.out, found)
     _print(args, found)

@@ -44,8 +44,9 @@ def run(
     """Bring the stored bars of one pair up to `as_of` and return where they are.
 
     Only what is missing is fetched: from the newest stored bar on, or `ingest.history_hours` back for a pair never
-    seen before; bars that the gate refused are asked for again, because the source may have mended them. A long backfill is committed every `ingest.commit_pages` pages, so that a killed one goes on where it
-    was. The same event twice leaves the same bytes.
+    seen before. Bars that the gate refused are asked for again, because the source may have mended them. A long
+    backfill is committed every `ingest.commit_pages` pages, so that a killed one goes on where it was. The same event
+    twice leaves the same bytes.
 
     Parameters
     ----------
