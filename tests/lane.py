@@ -16,17 +16,17 @@ from cryptovol.times import format_instant
 ROOT = Path.cwd()
 
 
-def write_bars(path: Path, bars: Bars, *, broken: int = 0) -> None:
+def write_bars(path: Path, bars: Bars, *, broken: int = 0, symbol: str = "BTC") -> None:
     """Write a bar file whose newest `broken` ones have their high below their low."""
     with gzip.open(path, "wt", newline="") as file:
         out = csv.writer(file)
-        out.writerow(["time", "open", "high", "low", "close", "volumefrom", "volumeto"])
+        out.writerow(["time", "open", "high", "low", "close", "volumefrom", "volumeto", "symbol"])
         names = ("time", "open", "high", "low", "close", "volume_base", "volume_quote")
         for i, row in enumerate(zip(*(getattr(bars, name).tolist() for name in names), strict=True)):
             values = list(row)
             if i >= len(bars) - broken:
                 values[2], values[3] = values[3] * 0.9, values[2] * 1.1
-            out.writerow(values)
+            out.writerow([*values, symbol])
 
 
 def copy_project(folder: Path) -> Path:

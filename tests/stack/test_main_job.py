@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +113,28 @@ def test_run_with_a_broken_batch_stops_at_the_gate_and_goes_on_serving(first, pr
     assert body["forecasts"] and {f["model"]["version"] for f in body["forecasts"]} == {"2"}
 
 
+def test_run_of_a_symbol_no_source_knows_is_refused_without_a_retry(first, project):
+    """An unknown symbol is a usage error told once; Airflow does not try again what cannot work."""
+    write_bars(project / "eth.csv.gz", BARS, symbol="ETH")
+    done = run(project, FIRST, project / "eth.csv.gz")
+    assert done.returncode == 2, done.stderr
+    assert "BTC" in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+    assert stages(report(done))["ingest"]["error"]["code"] == "unknown_symbol"
+
+
+def test_run_with_a_function_that_raises_names_it_and_the_next_one_succeeds(first, project):
+    """A bug in one function is told with its name and its log, exit code 3; mended, the same instant completes."""
+    handler = project / "functions/score/handler.py"
+    sound = handler.read_text(encoding="utf-8")
+    handler.write_text(sound.replace("score.run(", "(1 / 0, score.run)[1]("), encoding="utf-8")
+    done = run(project, FIRST + 6 * HOUR)
+    handler.write_text(sound, encoding="utf-8")
+    assert done.returncode == 3
+    assert "ZeroDivisionError" in done.stderr and "cryptovol-score.log" in done.stderr
+    mended = run(project, FIRST + 6 * HOUR)
+    assert mended.returncode == 0, mended.stderr
+
+
 def test_run_whose_cloud_is_killed_says_so_and_the_next_one_succeeds(first, project):
     """The emulator killed in mid-run is one clear message and exit code 3; the store survives it."""
     as_of = format_instant(FIRST + 18 * HOUR)
@@ -140,24 +161,3 @@ def cloud_pid(project: Path, child: subprocess.Popen[str]) -> int:
             return int(json.loads((project / "var/run/cloud.json").read_text())["pid"])
         time.sleep(0.1)
     raise AssertionError("no stage was recorded")
-
-
-def test_run_that_keeps_serving_stops_all_it_started(first, project):
-    """Without --once the API answers until the interrupt; then nothing is left running."""
-    command = [sys.executable, "-m", "cryptovol", "run", "--as-of", format_instant(FIRST + 18 * HOUR)]
-    child = subprocess.Popen(
-        command, cwd=project, env=environ(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        url = next(line.split()[1] for line in child.stdout if line.split()[:1] == ["API"])
-        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
-            assert answer.status == 200
-        with urllib.request.urlopen(f"{url}/metrics", timeout=10) as answer:
-            series = answer.read().decode()
-        assert "stage_runs_total" in series and "model_predictions_count" in series
-        pids = [json.loads(path.read_text())["pid"] for path in (project / "var/run").glob("*.json")]
-    finally:
-        child.send_signal(signal.SIGINT)
-        child.communicate(timeout=60)
-    assert child.returncode == 0 and len(pids) >= 5
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]

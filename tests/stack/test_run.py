@@ -1,4 +1,4 @@
-"""`cryptovol run` as a user types it: whole runs on the embedded cloud, in a folder of the test's own."""
+"""The lane as a user handles it: serving until told to stop, up and down, bad input. Whole runs: test_main_job."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -24,7 +23,6 @@ pytestmark = [
 ]
 COMMAND = [sys.executable, "-m", "cryptovol"]
 LATER = "2025-05-01T06:00:00Z"
-STAGES = ["ingest", "validate", "featurize", "train", "version", "score"]
 
 
 @pytest.fixture(scope="module")
@@ -47,42 +45,25 @@ def cryptovol(project: Path, *words: str, **environ: str) -> subprocess.Complete
     return subprocess.run([*COMMAND, *words], cwd=project, env=env, capture_output=True, text=True, timeout=200)
 
 
-def outcome(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """Return the JSON a run printed."""
-    body: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return body
-
-
-def test_run_goes_from_nothing_to_a_forecast_and_then_only_fetches_what_is_new(project: Path) -> None:
-    """The first run does every stage and serves; the second, six hours later, fetches those hours alone."""
-    first = cryptovol(project, "run", "--once", "--json", "--as-of", "2025-05-01T00:00:00Z")
-    assert first.returncode == 0, first.stderr
-    body = outcome(first)
-    assert [stage["stage"] for stage in body["stages"]] == STAGES
-    assert {stage["state"] for stage in body["stages"]} == {"done"}
-    assert body["simulated"] is True
-    assert "SIMULATED" in first.stderr
-    assert [forecast["horizon_hours"] for forecast in body["forecasts"]] == [6, 24]
-    for forecast in body["forecasts"]:
-        assert 0 < forecast["interval"]["lower"] < forecast["volatility"] < forecast["interval"]["upper"]
-        assert set(forecast["baselines"]) >= {"persistence", "har"}
-    assert processes.names(project / "var") == []
-
-    second = cryptovol(project, "run", "--once", "--json", "--as-of", LATER)
-    assert second.returncode == 0, second.stderr
-    results = {stage["stage"]: stage["result"] for stage in outcome(second)["stages"]}
-    assert (results["ingest"]["rows_new"], results["ingest"]["rows_revised"]) == (6, 0)
-
-
 def test_run_serves_until_it_is_told_to_stop_and_takes_everything_with_it(project: Path) -> None:
-    """Without --once it goes on serving; a second run is refused meanwhile; SIGTERM ends every process."""
+    """It serves the simulated market and its metrics; a second run is refused meanwhile; SIGTERM ends every process."""
+    simulated = {**os.environ, "CRYPTOVOL_SOURCE": "simulated"}
     with subprocess.Popen(
-        [*COMMAND, "run", "--as-of", LATER], cwd=project, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "run", "--as-of", LATER], cwd=project, env=simulated, stdout=subprocess.PIPE, text=True
     ) as serving:
         assert serving.stdout is not None
+        said = ""
         for line in serving.stdout:
+            said += line
             if line.startswith("serving on"):
                 break
+        assert "market: simulated" in said
+        for name in ("API", "metrics"):
+            url = next(line.split()[1] for line in said.splitlines() if line.split()[:1] == [name])
+            page = url if name == "metrics" else f"{url}/metrics"
+            with urllib.request.urlopen(page, timeout=10) as answer:
+                series = answer.read().decode()
+            assert "stage_runs_total" in series and "model_predictions_count" in series
         children = [processes.read(project / "var", name) for name in processes.names(project / "var")]
         assert {child.name for child in children if child} == {"api", "cloud", "market", "mlflow", "sidecar"}
         other = cryptovol(project, "run", "--once")
@@ -92,27 +73,6 @@ def test_run_serves_until_it_is_told_to_stop_and_takes_everything_with_it(projec
         serving.stdout.read()
     assert serving.returncode == 0
     assert not [child for child in children if child and child.alive]
-
-
-def test_run_tells_of_a_cloud_that_is_killed_and_the_next_one_succeeds(project: Path) -> None:
-    """A kill -9 of the emulator in mid-run is one clear message and exit code 3, and loses nothing."""
-    run = project / "var" / "run"
-    with subprocess.Popen(
-        [*COMMAND, "run", "--once", "--as-of", LATER], cwd=project, stderr=subprocess.PIPE, text=True
-    ) as going:
-        assert going.stderr is not None
-        deadline = time.monotonic() + 60
-        while not (run / "airflow.json").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        cloud = processes.find(project / "var", "cloud")
-        assert cloud is not None
-        os.kill(cloud.pid, signal.SIGKILL)
-        words = going.stderr.read()
-    assert going.returncode == 3
-    assert "cloud" in words and "signal 9" in words and "Cure: run again" in words
-    assert processes.names(project / "var") == []
-    again = cryptovol(project, "run", "--once", "--json", "--as-of", LATER)
-    assert again.returncode == 0, again.stderr
 
 
 def test_up_leaves_the_lane_running_and_down_ends_it(project: Path) -> None:

@@ -15,7 +15,8 @@ from chalicelib.service import Service, current
 from cryptovol.errors import CryptovolError
 
 OPEN = {"/", "/health", "/metrics", "/openapi.json"}  # routes that ask for no key
-QUIET = {"/health", "/metrics"}  # routes that are not counted, or scraping would change what is scraped
+# Routes that are not counted: scrapes and start-up probes would change what is scraped.
+QUIET = {"/health", "/metrics", "/openapi.json"}
 View = Callable[..., Any]
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}

@@ -17,7 +17,7 @@ MODULES = {
     "run": ("run",), "up": ("up",), "down": ("down",), "status": ("status",),
     "stages": ("ingest", "validate", "featurize", "train", "score"),
     "predict": ("predict",), "backtest": ("backtest",), "models": ("models",), "sources": ("sources",),
-    "replay": ("replay",), "version": ("version",), "sidecar": ("sidecar",),
+    "replay": ("replay",), "deploy": ("deploy",), "version": ("version",), "sidecar": ("sidecar",),
 }  # fmt: skip
 
 EPILOG = """exit codes: 0 done, 1 refused (gate, promotion, model), 2 usage, 3 outside failure

@@ -48,10 +48,13 @@ class Ports:
             return FileStore(self.folder)
         settings_module.require_cloud(os.environ)
         import boto3
+        from botocore.config import Config
 
         from cryptovol.adapters.s3 import S3Store
 
-        return S3Store(self.settings.bucket, boto3.client("s3"))
+        # botocore's defaults wait a minute for a dead endpoint, five times: longer than any request may.
+        patience = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
+        return S3Store(self.settings.bucket, boto3.client("s3", config=patience))
 
     @cached_property
     def source(self) -> BarSource:
