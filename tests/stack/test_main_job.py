@@ -139,11 +139,14 @@ def test_run_whose_cloud_is_killed_says_so_and_the_next_one_succeeds(first, proj
     """The emulator killed in mid-run is one clear message and exit code 3; the store survives it."""
     as_of = format_instant(FIRST + 18 * HOUR)
     command = [sys.executable, "-m", "cryptovol", "run", "--once", "--json", "--as-of", as_of]
-    child = subprocess.Popen(
+    with subprocess.Popen(
         command, cwd=project, env=environ(project), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    os.kill(cloud_pid(project, child), signal.SIGKILL)
-    _, error = child.communicate(timeout=240)
+    ) as child:
+        try:
+            os.kill(cloud_pid(project, child), signal.SIGKILL)
+            _, error = child.communicate(timeout=240)
+        finally:
+            child.terminate()
     assert child.returncode == 3 and "cloud" in error and "Cure" in error and "Traceback" not in error
     done = run(project, FIRST + 18 * HOUR)
     assert done.returncode == 0, done.stderr

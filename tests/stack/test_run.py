@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,33 +46,54 @@ def cryptovol(project: Path, *words: str, **environ: str) -> subprocess.Complete
     return subprocess.run([*COMMAND, *words], cwd=project, env=env, capture_output=True, text=True, timeout=200)
 
 
-def test_run_serves_until_it_is_told_to_stop_and_takes_everything_with_it(project: Path) -> None:
-    """It serves the simulated market and its metrics; a second run is refused meanwhile; SIGTERM ends every process."""
+@pytest.fixture
+def serving(project: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run that goes on serving the simulated market; whatever a test does, it is told to stop."""
     simulated = {**os.environ, "CRYPTOVOL_SOURCE": "simulated"}
-    with subprocess.Popen(
-        [*COMMAND, "run", "--as-of", LATER], cwd=project, env=simulated, stdout=subprocess.PIPE, text=True
-    ) as serving:
-        assert serving.stdout is not None
-        said = ""
-        for line in serving.stdout:
-            said += line
-            if line.startswith("serving on"):
-                break
-        assert "market: simulated" in said
-        for name in ("API", "metrics"):
-            url = next(line.split()[1] for line in said.splitlines() if line.split()[:1] == [name])
-            page = url if name == "metrics" else f"{url}/metrics"
-            with urllib.request.urlopen(page, timeout=10) as answer:
-                series = answer.read().decode()
-            assert "stage_runs_total" in series and "model_predictions_count" in series
-        children = [processes.read(project / "var", name) for name in processes.names(project / "var")]
-        assert {child.name for child in children if child} == {"api", "cloud", "market", "mlflow", "sidecar"}
-        other = cryptovol(project, "run", "--once")
-        assert other.returncode == 2
-        assert f"pid {serving.pid}" in other.stderr
-        serving.send_signal(signal.SIGTERM)
-        serving.stdout.read()
-    assert serving.returncode == 0
+    words = [*COMMAND, "run", "--as-of", LATER]
+    with subprocess.Popen(words, cwd=project, env=simulated, stdout=subprocess.PIPE, text=True) as going:
+        try:
+            yield going
+        finally:
+            going.send_signal(signal.SIGTERM)
+            going.communicate(timeout=60)
+
+
+def read_until(url: str, *wanted: str) -> None:
+    """Return when a page holds every text; the sidecar follows the log and may be a moment behind."""
+    deadline = time.monotonic() + 20
+    page = ""
+    while time.monotonic() < deadline and not all(text in page for text in wanted):
+        time.sleep(0.2)
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            page = answer.read().decode()
+    assert all(text in page for text in wanted), page
+
+
+def test_run_serves_until_it_is_told_to_stop_and_takes_everything_with_it(
+    project: Path, serving: subprocess.Popen[str]
+) -> None:
+    """It serves the simulated market and its metrics; a second run is refused meanwhile; SIGTERM ends every process."""
+    assert serving.stdout is not None
+    said = ""
+    for line in serving.stdout:
+        said += line
+        if line.startswith("serving on"):
+            break
+    assert "market: simulated" in said
+    urls = {
+        line.split()[0]: line.split()[1] for line in said.splitlines() if line.split()[:1] in (["API"], ["metrics"])
+    }
+    read_until(urls["metrics"], "stage_runs_total", "model_predictions_count")
+    read_until(f"{urls['API']}/metrics", "stage_runs_total", "model_predictions_count")
+    children = [processes.read(project / "var", name) for name in processes.names(project / "var")]
+    assert {child.name for child in children if child} == {"api", "cloud", "market", "mlflow", "sidecar"}
+    other = cryptovol(project, "run", "--once")
+    assert other.returncode == 2
+    assert f"pid {serving.pid}" in other.stderr
+    serving.send_signal(signal.SIGTERM)
+    serving.stdout.read()
+    assert serving.wait(60) == 0
     assert not [child for child in children if child and child.alive]
 
 
