@@ -49,7 +49,7 @@ class FeatureTable:
 
     def complete(self) -> Mask:
         """Return, per row, whether all 36 values are there, shape (n,)."""
-        whole: Mask = np.logical_and.reduce(np.isfinite(self.values), axis=1)
+        whole: Mask = np.all(np.isfinite(self.values), axis=1)
         return whole
 
 

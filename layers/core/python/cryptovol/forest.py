@@ -100,7 +100,7 @@ def from_arrays(table: Mapping[str, NDArray[Any]], *, features: int) -> Forest:
     if len(shape) != 2 or any(a.shape != shape for a in (forest.threshold, forest.left, forest.right, forest.value)):
         raise BundleRefusedError("the forest's arrays differ in shape")
     for indices, limit in ((forest.feature, features), (forest.left, shape[1]), (forest.right, shape[1])):
-        if indices.size and (indices.min() < 0 or indices.max() >= limit):
+        if indices.size and (np.min(indices) < 0 or np.max(indices) >= limit):
             raise BundleRefusedError("a node of the forest points outside its arrays")
     return forest
 
@@ -140,4 +140,4 @@ def _depth(left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
         split = trees[left[:, node] != own[node]]
         for child in (left, right):
             level[split, child[split, node]] = level[split, node] + 1
-    return int(level.max(initial=0))
+    return int(np.max(level, initial=0))

@@ -139,7 +139,7 @@ def _way_back(close: Floats, large: Mask, limit: float) -> Mask:
     back = np.zeros(len(close), dtype=bool)
     back[2:] = large[2:] & large[1:-1] & (np.abs(close[2:] - close[:-2]) <= limit)
     # In a row of moves to and fro only every other one is a way back.
-    for place in np.flatnonzero(back):
+    for place in np.flatnonzero(back).tolist():
         back[place] = not back[place - 1]
     return back
 
@@ -188,7 +188,7 @@ def longest_gap(batch: Batch) -> Finding:
     offenders = [
         (instant(t + HOUR), f"{n} h missing") for t, n in zip(starts[long][:SHOWN], missing[long][:SHOWN], strict=True)
     ]
-    longest, found = int(missing.max(initial=0)), int(missing[long].sum())
+    longest, found = int(np.max(missing, initial=0)), int(missing[long].sum())
     return batch.finding("longest_gap", found, limit=limit, unit="hours", measured=longest, offenders=offenders)
 
 
@@ -197,7 +197,7 @@ def freshness(batch: Batch) -> Finding:
     left, limit = batch.left(), batch.params.freshness_hours
     if not len(left):
         return batch.finding("freshness", 0, limit=limit, unit="hours", measured=None, note="no bar is left")
-    newest = int(batch.bars.time[left].max())
+    newest = int(np.max(batch.bars.time[left]))
     age = (batch.as_of - newest - HOUR) / HOUR
     late = [(instant(newest), f"closed {age:g} h before {instant(batch.as_of)}")] if age > limit else []
     found = int(np.ceil(age)) if late else 0

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cryptovol import backtest, gate, params
 from cryptovol.backtest import Forecasts
 from cryptovol.bars import Bars
@@ -69,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _gated(args: argparse.Namespace, science: Params) -> Bars:
     """Return the file's bars that pass the gate, as the pipeline would have let them through."""
     bars = files.read(args.bars, symbol=args.symbol, quote=args.quote)
-    last = parse_instant(args.end) if args.end else int(bars.time.max(initial=0)) + HOUR
+    last = parse_instant(args.end) if args.end else int(np.max(bars.time, initial=0)) + HOUR
     bars = bars.closed_by(last)
     report = gate.check(bars, as_of=last, params=science.gate, symbol=args.symbol, quote=args.quote)
     if report.refused:
@@ -105,8 +107,6 @@ def write(path: Path, found: Forecasts) -> None:
 
 
 def _print(args: argparse.Namespace, found: Forecasts) -> None:
-    import numpy as np
-
     if not np.isfinite(found.realized).sum() >= 8:
         summary: dict[str, Any] = {"forecasts": len(found.time), "rows": 0}
     else:

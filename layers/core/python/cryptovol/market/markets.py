@@ -90,7 +90,7 @@ class ReplayMarket:
             ).bars
             for symbol, quote in sorted(set(zip(found.symbol.tolist(), found.quote.tolist(), strict=True)))
         }
-        self._now = int(found.time.max()) + HOUR
+        self._now = int(np.max(found.time)) + HOUR
 
     def symbols(self) -> list[str]:
         """Return the coins the file names."""

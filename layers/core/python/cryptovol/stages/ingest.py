@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from cryptovol import bars as bars_module
 from cryptovol import history, keys
 from cryptovol.bars import Bars
@@ -179,12 +181,12 @@ class _Writer:
                 continue
             self.counts.fetched += len(bars)
             if progress is not None:
-                progress((int(bars.time.max()) + HOUR - start) // HOUR, (end - start) // HOUR)
+                progress((int(np.max(bars.time)) + HOUR - start) // HOUR, (end - start) // HOUR)
             yield bars
 
     def _laid(self, parts: list[Part], incoming: Bars) -> list[Part]:
         """Return the parts with the incoming bars laid on; only the months they touch are read and written."""
-        month = month_of(int(incoming.time.min()))
+        month = month_of(int(np.min(incoming.time)))
         touched = [part for part in parts if part["month"] >= month]
         table = history.read_parts(self._store, touched)
         merged = bars_module.merge(Bars(**table) if table else bars_module.empty(), incoming)
