@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from contextlib import closing
 
 import pytest
 
@@ -36,7 +37,8 @@ def test_versions_record_push_and_restore(versions, tmp_path):
     shutil.copy(tmp_path / "repo/.dvc/config.local", other / ".dvc/config.local")
     from dvc.repo import Repo
 
-    Repo(str(other)).pull()
+    with closing(Repo(str(other))) as repo:
+        repo.pull()
     assert (other / "data/live/btc-usd/bars/raw/a.npz").read_bytes() == b"one"
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,13 +63,13 @@ class Versions:
         StoreUnavailableError
             If the push fails, or the remote lacks an object after it.
         """
-        repo = self._open()
         data = self._folder / "data" / under
         wanted = {data / key for key in keys}
-        _mirror(store, wanted, data)
-        repo.add(str(data), no_commit=False)
-        revision = self._commit(under, message)
-        pushed = self._push(repo)
+        with closing(self._open()) as repo:
+            _mirror(store, wanted, data)
+            repo.add(str(data), no_commit=False)
+            revision = self._commit(under, message)
+            pushed = self._push(repo)
         return Version(revision, len(wanted), pushed)
 
     def _open(self) -> Any:

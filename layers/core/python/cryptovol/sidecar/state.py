@@ -149,20 +149,27 @@ class State:
     def __init__(self, path: Path) -> None:
         with self._typed():
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            found = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, VERSION):
-                raise ConfigError(
-                    f"{path} has format {found}, this sidecar writes {VERSION}; move it away to start anew"
-                )
-            self._db.executescript(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version = {VERSION}")
-            self._known: dict[str, set[str]] = {}
-            for name, labels in self._db.execute("SELECT DISTINCT name, labels FROM series"):
-                if OVERFLOW not in labels:
-                    self._known.setdefault(name, set()).add(labels)
+            try:
+                self._known = self._prepared(path)
+            except BaseException:
+                self._db.close()
+                raise
         self.resumed = bool(self._known)
+
+    def _prepared(self, path: Path) -> dict[str, set[str]]:
+        """Make the tables where they are missing and return the label sets there are, by metric."""
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if found not in (0, VERSION):
+            raise ConfigError(f"{path} has format {found}, this sidecar writes {VERSION}; move it away to start anew")
+        self._db.executescript(_SCHEMA)
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
+        known: dict[str, set[str]] = {}
+        for name, labels in self._db.execute("SELECT DISTINCT name, labels FROM series"):
+            if OVERFLOW not in labels:
+                known.setdefault(name, set()).add(labels)
+        return known
 
     def close(self) -> None:
         """Close the file; everything committed stays."""
