@@ -142,3 +142,14 @@ def test_bundle_forecast_has_the_bits_of_the_final_model(done, quick):
     found = champion(done[0])
     values = np.random.default_rng(0).standard_normal((50, 36)) + found.model.centre
     assert found.predict(values[7:8])[0] == found.predict(values)[7]
+
+
+def test_train_replaces_a_champion_that_can_no_longer_be_loaded(done, quick):
+    """A damaged champion cannot serve: HAR alone is the bar, and the ledger says why."""
+    store = MemoryStore()
+    store.objects = dict(done[0].objects)
+    found = champion(store)
+    store.objects[f"{keys.bundle(*WHERE, sha256=found.sha256)}/forest.npz"] = b"torn"
+    _, result = trained(store, make_bars(2206, seed=3), quick, run_id="r2")
+    assert result["models"]["24"]["decision"] == "promoted"
+    assert "champion cannot serve" in result["models"]["24"]["reason"]

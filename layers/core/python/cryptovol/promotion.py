@@ -23,7 +23,14 @@ class Verdict:
 
 
 def decide(
-    realized: Floats, challenger: Floats, har: Floats, champion: Floats | None, *, horizon: int, params: PromotionParams
+    realized: Floats,
+    challenger: Floats,
+    har: Floats,
+    champion: Floats | None,
+    *,
+    horizon: int,
+    params: PromotionParams,
+    absent: str = "no champion yet",
 ) -> Verdict:
     """Return the verdict on the same untouched hours for all.
 
@@ -36,6 +43,8 @@ def decide(
         Shape (n,), volatility per hour, oldest first; all forecasts out of sample.
     champion
         Shape (n,) or None; NaN where the champion has no out-of-sample forecast.
+    absent
+        Why there is no champion, for the reason.
     """
     losses = {"challenger": scores.qlike(realized, challenger), "har": scores.qlike(realized, har)}
     if len(realized) < params.least_rows:
@@ -49,7 +58,7 @@ def decide(
     if losses["challenger"].mean() > losses["har"].mean():
         return Verdict(False, _sentence("worse than HAR", numbers), numbers)
     if champion is None:
-        return Verdict(True, _sentence("no champion yet and not worse than HAR", numbers), numbers)
+        return Verdict(True, _sentence(f"{absent} and not worse than HAR", numbers), numbers)
     return _against_champion(realized, losses["challenger"], champion, numbers, horizon, params)
 
 

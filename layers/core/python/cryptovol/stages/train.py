@@ -144,15 +144,17 @@ def _judge(trained: Bundle, table: Table, store: Store, market: str, pair: str, 
     window = trained.window
     current = ledger.champion(store, market, pair, trained.horizon)
     rival: Floats | None = None
+    absent = "no champion yet"
     if current is not None:
         where = keys.bundle(market, pair, trained.horizon, sha256=current.bundle_sha256)
         try:
             rival = _untouched(bundle.fetch(store, where, current.bundle_sha256), window["time"], table)
-        except BundleRefusedError:
-            rival = None  # a champion that cannot be loaded cannot serve either: HAR alone is the bar
+        except BundleRefusedError as error:
+            absent = f"the champion cannot serve ({error})"  # nor be compared: HAR alone is the bar
     return promotion.decide(
-        window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon, params=params.promotion
-    )
+        window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon,
+        params=params.promotion, absent=absent,
+    )  # fmt: skip
 
 
 def _untouched(champion: Bundle, time: Any, table: Table) -> Floats:
