@@ -1,7 +1,6 @@
 """The MLflow tracker against a real MLflow server."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import urllib.request
 import pytest
 
 from cryptovol.adapters.tracking import MlflowTracker
+from cryptovol.cloud.state import free_port
 from cryptovol.errors import TransientError
 
 pytestmark = pytest.mark.stack
@@ -20,13 +20,6 @@ RUN = {
     "artifacts": {"bundle/bundle.json": b"{}\n", "plots/a.svg": b"<svg/>"},
     "tags": {"run_id": "r1", "bundle_sha256": "ab" * 32, "market": "simulated"},
 }
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -253,3 +254,18 @@ def test_scrubbed_keeps_what_is_needed_and_drops_secrets() -> None:
         "no_proxy": "127.0.0.1,localhost",
         "EXTRA": "1",
     }
+
+
+def test_ports_of_a_lane_are_distinct_even_when_chosen_at_once(tmp_path: Path) -> None:
+    """Parts that ask at the same moment never get one port, and each keeps its own."""
+    state = State(tmp_path)
+    names = [f"part-{i}" for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        ports = list(pool.map(state.port, names))
+    assert len(set(ports)) == len(names)
+    assert [state.port(name) for name in names] == ports
+
+
+def test_free_port_lies_below_those_of_outgoing_connections() -> None:
+    """The kernel gives out ports from 32768 up to clients; a server's reserved one must not be among them."""
+    assert all(20000 <= free_port() < 32000 for _ in range(20))

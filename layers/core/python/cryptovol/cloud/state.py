@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import socket
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from cryptovol.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20000, 32000)
 
 
 def port_is_free(port: int) -> bool:
@@ -28,12 +31,22 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Return a loopback port that nothing serves."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_port(taken: Collection[int] = ()) -> int:
+    """Return a loopback port that nothing serves and that is not among `taken`.
+
+    A server binds its port seconds after it was chosen. The port is therefore below those the kernel hands out to
+    outgoing connections, any of which could sit on it by then.
+
+    Raises
+    ------
+    ConfigError
+        If a hundred tries found none.
+    """
+    for _ in range(100):
+        port = PORTS[secrets.randbelow(len(PORTS))]
+        if port not in taken and port_is_free(port):
+            return port
+    raise ConfigError(f"no free port was found between {PORTS[0]} and {PORTS[-1]}. Cure: stop what uses them")
 
 
 def wanted_port(port: int, *, name: str) -> int:
@@ -58,15 +71,17 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._choosing = threading.Lock()
 
     def port(self, name: str) -> int:
         """Return the port this name had last time, so that addresses stay, or a fresh one if that is taken."""
-        known = self._read("ports.json")
-        port = known.get(name)
-        if not isinstance(port, int) or not port_is_free(port):
-            port = free_port()
-            self._write("ports.json", {**known, name: port})
-        return port
+        with self._choosing:
+            known = self._read("ports.json")
+            port = known.get(name)
+            if not isinstance(port, int) or not port_is_free(port):
+                port = free_port(set(known.values()))
+                self._write("ports.json", {**known, name: port})
+            return port
 
     def lane(self) -> dict[str, Any]:
         """Return where the lane's parts are, or an empty dict when it was never up."""
