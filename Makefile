@@ -21,6 +21,7 @@ help: ## list the verbs
 # ---------------------------------------------------------------- environments
 $(BIN)/uv: requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v < (3, 14) else "cryptovol needs Python 3.11, 3.12 or 3.13; this is %d.%d. Cure: make PYTHON=python3.12 ..." % v)'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "this Python cannot make virtual environments. Cure on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@echo "set-up 1/3  virtual environment"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
