@@ -8,8 +8,8 @@ from pathlib import Path
 
 # What decides a model's numbers; command line, adapters and cloud code do not.
 NOUNS = (
-    "bars", "baselines", "bundle", "drift", "features", "folds", "forest", "intervals", "model", "scores", "target",
-    "training", "volatility",
+    "bars", "baselines", "bundle", "drift", "features", "folds", "forest", "intervals", "model", "promotion", "scores",
+    "spec", "tables", "target", "training", "volatility",
 )  # fmt: skip
 
 

@@ -10,9 +10,6 @@ from cryptovol.bars import NUMBERS, PRICES, Bars, Floats, Ints, Mask
 from cryptovol.gate_batch import SHOWN, Batch, Finding, instant, numbers
 from cryptovol.times import HOUR
 
-# A source may start or stop giving quote volume; shorter stretches without it are faults.
-UNGIVEN_HOURS = 720
-
 
 def foreign(batch: Batch) -> Finding:
     """Take out rows of another symbol or quote currency."""
@@ -62,7 +59,7 @@ def nulls(batch: Batch) -> Finding:
     """Take out rows with a number missing or infinite; the limit holds for each column, and is itself too much."""
     left = batch.left()
     table = ~np.isfinite(numbers(batch.bars))
-    ungiven = _ungiven(batch.bars.take(left), table[left, -1])
+    ungiven = _ungiven(batch.bars.take(left), table[left, -1], least=batch.params.ungiven_hours)
     table[left[ungiven], -1] = False
     per_column = table[left].sum(axis=0)
     bad = left[table[left].any(axis=1)]
@@ -81,8 +78,8 @@ def nulls(batch: Batch) -> Finding:
     )  # fmt: skip
 
 
-def _ungiven(bars: Bars, null: Mask) -> Mask:
-    """Return the rows in which a source gives no quote volume at all: all its rows, or a long first or last run."""
+def _ungiven(bars: Bars, null: Mask, *, least: int) -> Mask:
+    """Return the rows in which a source gives no quote volume at all: all its rows, or a first or last run of `least`."""
     rows = np.zeros(len(bars), dtype=bool)
     for source in np.unique(bars.source):
         own = np.flatnonzero(bars.source == source)
@@ -90,9 +87,9 @@ def _ungiven(bars: Bars, null: Mask) -> Mask:
         if not len(given):
             rows[own] = True
             continue
-        if given[0] >= UNGIVEN_HOURS:
+        if given[0] >= least:
             rows[own[: given[0]]] = True
-        if len(own) - 1 - given[-1] >= UNGIVEN_HOURS:
+        if len(own) - 1 - given[-1] >= least:
             rows[own[given[-1] + 1 :]] = True
     return rows
 

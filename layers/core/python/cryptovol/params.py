@@ -40,6 +40,7 @@ class GateParams:
     """Limits of the gate; shares are of the batch's rows."""
 
     null_share: float
+    ungiven_hours: int
     range_share: float
     log_return_limit: float
     freshness_hours: int
