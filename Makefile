@@ -11,7 +11,7 @@ export DVC_NO_ANALYTICS := 1
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench lock clean
+.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench faults lock clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ format: $(VENV)/.ready ## let black write
 
 bench: setup ## measure installs, the main job and the stages; writes docs/benchmarks.md
 	@$(BIN)/python bench/run.py $(ARGS)
+
+faults: $(VENV)/.ready ## try every fault of the stand-in server on every source; writes docs/faults.md
+	@$(BIN)/python -W ignore -m tests.faults
 
 clean: down ## remove the local cloud's state and every build (not the environments)
 	@rm -rf var build .pytest_cache .mypy_cache

@@ -1,7 +1,7 @@
 """`make bench`: measure the installs, the main job and the numeric cores, and write docs/benchmarks.md.
 
 Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn in the same process
-and the ratio is what holds elsewhere. `--only numbers` leaves out the installs and the main job.
+and the ratio is what holds elsewhere. `--only numbers` or `market` leaves out the installs and the main job.
 """
 
 from __future__ import annotations
@@ -39,6 +39,20 @@ def timed(work: Callable[[], object], runs: int = RUNS) -> float:
 def numbers() -> list[Row]:
     """Return the medians of the numeric cores, each beside the way most projects take."""
     return [*_features(), *_gate(), *_forest()]
+
+
+def market_data() -> list[Row]:
+    """Return what reading, judging and fetching bars takes."""
+    import market
+
+    judged, fetched = market.parse_and_gate(), market.backfill()
+    return [
+        ("answers parsed and gated, one core", f"{1e3 * judged:.0f} ms", f"{market.N / judged:,.0f} bars/s"),
+        (
+            f"{market.N:,} bars from the stand-in server into S3", f"{fetched:.1f} s",
+            f"{market.N / fetched:,.0f} bars/s; once, client and emulator on the same cores",
+        ),
+    ]  # fmt: skip
 
 
 def _features() -> list[Row]:
@@ -135,15 +149,19 @@ def table(head: Row, rows: list[Row]) -> str:
 def main() -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=("numbers", "job"), help="measure one part and print it, writing nothing")
+    parser.add_argument(
+        "--only", choices=("numbers", "market", "job"), help="measure one part and print it, writing nothing"
+    )
     only = parser.parse_args().only
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     parts = ["# Benchmarks", f"Written by `make bench`. {machine}. Shared and noisy: take the ratios, not the times."]
-    if only != "numbers":
+    if only in (None, "job"):
         installs, runs = job()
         parts += ["## Install", table(("step", "wall", ""), installs)]
         parts += ["## The main job", table(("step", "wall", "seconds inside each stage"), runs)]
-    if only != "job":
+    if only in (None, "market"):
+        parts += ["## Market data", table(("what", "time", ""), market_data())]
+    if only in (None, "numbers"):
         parts += ["## Numeric cores (medians)", table(("what", "time", ""), numbers())]
     text = "\n\n".join(parts) + "\n"
     print(text)

@@ -6,6 +6,7 @@ an Airflow of any kind can run it. Deployment comes from the environment:
 ``CRYPTOVOL_SYMBOLS``          comma-separated default symbols, for instance ``BTC,ETH``
 ``CRYPTOVOL_QUOTE``            quote currency, default ``USD``
 ``CRYPTOVOL_FUNCTION_PREFIX``  default ``cryptovol-``
+``CRYPTOVOL_BUCKET``           where the functions keep their objects, default ``cryptovol``
 ``CRYPTOVOL_RETRY_SECONDS``    first delay before a retry, doubled each time, default 30
 ``CRYPTOVOL_HOME``             the project folder, and
 ``CRYPTOVOL_PYTHON``           its interpreter, for the version step
@@ -21,12 +22,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.lambda_function import LambdaInvokeFunctionOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowFailException
 
 PREFIX = os.environ.get("CRYPTOVOL_FUNCTION_PREFIX", "cryptovol-")
+BUCKET = os.environ.get("CRYPTOVOL_BUCKET") or "cryptovol"
 SYMBOLS = [text.strip() for text in os.environ.get("CRYPTOVOL_SYMBOLS", "BTC").split(",") if text.strip()]
 QUOTE = os.environ.get("CRYPTOVOL_QUOTE", "USD")
 RETRY = {
@@ -42,6 +45,9 @@ VERSION = (
 )
 # The functions put their error's kind in front of the message: "[code] text" or "[code, retryable] text".
 RETRYABLE = ", retryable]"
+# A refusal's message ends with the key of its page.
+PAGE = re.compile(r"Report: (\S+\.html)")
+LINK_DAYS = 7  # AWS signs for no longer
 
 
 class StageOperator(LambdaInvokeFunctionOperator):
@@ -49,20 +55,65 @@ class StageOperator(LambdaInvokeFunctionOperator):
 
     A failure that no retry can cure (a refused batch, a wrong setting) fails the task at once, whatever retries it
     has; a retryable one, and a crash of unknown kind, is left to the task's retries. Either way the function's
-    message is in the task log as plain lines.
+    message is in the task log as plain lines. If the stage wrote a report, a link to its page is there, too.
     """
 
     def execute(self, context: Any) -> str:
         """Return the function's answer, a JSON text; raise `AirflowFailException` where a retry is useless."""
         try:
-            return str(super().execute(context))
+            answer = str(super().execute(context))
         except ValueError as error:
             message = failure_message(error)
             for line in message.splitlines() or ["the function failed and said nothing"]:
                 self.log.error("%s: %s", self.task_id, line)
+            self._link(refusal_page(message))
             if is_final(message):
                 raise AirflowFailException(message) from error
             raise
+        self._link(new_page(answer, self.payload))
+        return answer
+
+    def _link(self, key: str) -> None:
+        """Log a link that opens a report's page in a browser, or its key where none can be made."""
+        if not key:
+            return
+        try:
+            self.log.info("%s: report, for %d days: %s", self.task_id, LINK_DAYS, self._signed(key))
+        except Exception as error:  # a link must not decide whether a task fails
+            self.log.warning("%s: report: s3://%s/%s (no link: %s)", self.task_id, BUCKET, key, error)
+
+    def _signed(self, key: str) -> str:
+        """Return a presigned link to an object, made with the connection that invokes the functions."""
+        # Left to itself the client signs by the old version 2, which newer buckets do not accept.
+        config = self.hook.config.merge(type(self.hook.config)(signature_version="s3v4"))
+        hook = S3Hook(**{**self._hook_parameters, "config": config})
+        link = hook.generate_presigned_url(
+            "get_object", {"Bucket": BUCKET, "Key": key}, expires_in=LINK_DAYS * 24 * 3600
+        )
+        if not link:
+            raise ValueError("the client signed nothing")
+        return str(link)
+
+
+def new_page(answer: str, event: Any) -> str:
+    """Return the key of the page that a stage wrote, or an empty text; the stages after it only pass the key on."""
+    key = fields(answer).get("page_key", "")
+    return str(key) if key and key != fields(event).get("page_key") else ""
+
+
+def refusal_page(message: str) -> str:
+    """Return the key of the page that a refusal names at its end, or an empty text."""
+    found = PAGE.findall(message)
+    return str(found[-1]) if found else ""
+
+
+def fields(text: Any) -> dict[str, Any]:
+    """Return the fields of a JSON object; none where the text is not one."""
+    try:
+        body = json.loads(text)
+    except (TypeError, ValueError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def failure_message(error: ValueError) -> str:

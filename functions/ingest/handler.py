@@ -6,6 +6,6 @@ from cryptovol.stages import ingest
 lambda_handler = stage_handler(
     "ingest",
     lambda event, ports, params: ingest.run(
-        event, store=ports.store, source=ports.source, clock=ports.clock, params=params
+        event, store=ports.store, source=ports.source, second=ports.second, clock=ports.clock, params=params
     ),
 )

@@ -1,5 +1,6 @@
 """The CryptoCompare-shaped server: the legacy shape, the hour in progress, and clean starts and stops."""
 
+import functools
 import json
 import socket
 from collections.abc import Iterator
@@ -18,22 +19,13 @@ from cryptovol.params import Params
 from cryptovol.testing import START, make_bars
 from cryptovol.times import HOUR, parse_instant
 
+from tests import market_shapes
+
 N = 300
 END = START + N * HOUR
 NOW = parse_instant("2026-01-01T10:30:00Z")
 
-
-def write_bars(path: Path, *, drop: slice | None = None, symbol: str | None = "BTC-USD") -> Path:
-    """Write made-up bars as a bar file, without the rows of `drop`."""
-    bars = make_bars(N)
-    lines = ["time,open,high,low,close,volumefrom,volumeto" + (",symbol" if symbol else "")]
-    for row in zip(*(getattr(bars, name).tolist() for name in list(bars.columns())[:7]), strict=True):
-        lines.append(",".join(map(repr, row)) + (f",{symbol}" if symbol else ""))
-    rows = lines[1:]
-    if drop is not None:
-        del rows[drop]
-    path.write_text("\n".join([lines[0], *rows]) + "\n")
-    return path
+write_bars = functools.partial(market_shapes.write_bars, n=N)
 
 
 @pytest.fixture
@@ -165,6 +157,7 @@ def test_server_aggregates_hours(replay: str) -> None:
         ({"limit": "9" * 5000}, 2, "limit"),
         ({"toTs": -1}, 2, "toTs"),
         ({"toTs": "٣"}, 2, "toTs"),
+        ({"toTs": "0" * 5000}, 2, "toTs"),
         ({"aggregate": 31}, 2, "aggregate"),
     ],
 )

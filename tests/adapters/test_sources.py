@@ -1,4 +1,4 @@
-"""Which source the settings ask for: the stand-ins that serve themselves, and `auto`, which says what it took."""
+"""Which source the settings ask for by name: a venue, or a made-up market that serves itself."""
 
 import os
 import signal
@@ -6,26 +6,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
 from cryptovol import settings as settings_module
 from cryptovol.adapters.sources import open_source
-from cryptovol.adapters.sources.auto import AutoSource
-from cryptovol.adapters.sources.cryptocompare import CryptoCompareSource
-from cryptovol.bars import Bars
-from cryptovol.commands import sources as sources_command
-from cryptovol.errors import BarSchemaError, ConfigError, CryptovolError, RateLimitedError, SourceUnavailableError
+from cryptovol.errors import BarSchemaError, ConfigError
 from cryptovol.market.markets import SimulatedMarket
 from cryptovol.market.server import serve
 from cryptovol.params import Params
 from cryptovol.ports import BarSource, Origin
-from cryptovol.testing import START, FixedSource, make_bars
-from cryptovol.times import HOUR, format_instant, parse_instant
+from cryptovol.settings import VENUES, url_setting
+from cryptovol.testing import START
+from cryptovol.times import HOUR
 
-NOW = parse_instant("2026-01-01T10:30:00Z")
+from tests.venues import NOW, StandIn
 
 
 def _open(params: Params, **environ: str) -> BarSource:
@@ -96,70 +92,14 @@ def test_cryptocompare_source_reads_from_the_url(params: Params, market: str) ->
     assert source.origin("BTC", "USD") == Origin("simulated", "simulated")
 
 
-def test_auto_without_a_key_simulates_and_says_so_once(params: Params, capsys: Any) -> None:
-    """Nothing set up means the simulated market, said on stderr once."""
-    source = _open(params)
-    assert source.origin("BTC", "USD").market == source.origin("ETH", "USD").market == "simulated"
-    assert list(source.pages("BTC", "USD", start=NOW - 5 * HOUR, end=NOW))
-    said = capsys.readouterr()
-    assert said.err.count("SIMULATED") == 1 and "CRYPTOVOL_CRYPTOCOMPARE_KEY" in said.err and not said.out
-
-
-def test_auto_with_a_url_asks_cryptocompare(params: Params, market: str, capsys: Any) -> None:
-    """A URL is a set-up source, so nothing is said about falling back."""
-    assert _open(params, CRYPTOVOL_CRYPTOCOMPARE_URL=market).origin("BTC", "USD").market == "simulated"
-    assert "SIMULATED" not in capsys.readouterr().err
-
-
-class _Failing(FixedSource):
-    """A venue that fails."""
-
-    def __init__(self, error: CryptovolError, cause: Exception | None = None) -> None:
-        super().__init__(make_bars(1))
-        self._error = error
-        self._error.__cause__ = cause
-
-    def origin(self, symbol: str, quote: str) -> Origin:
-        raise self._error
-
-
-def _auto(**venues: BarSource) -> AutoSource:
-    return AutoSource(venues, last=lambda: FixedSource(make_bars(9), market="simulated"))
-
-
-def test_auto_falls_back_when_no_network_answers(capsys: Any, caplog: Any) -> None:
-    """Venues that cannot be reached are logged, and the simulated market is used and named."""
-    gone = SourceUnavailableError("no answer")
-    assert _auto(one=_Failing(gone, ConnectionError())).origin("BTC", "USD").market == "simulated"
-    assert "none of one can be reached" in capsys.readouterr().err and "one does not answer" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "error", [SourceUnavailableError("503"), RateLimitedError("slow", 5.0), ConfigError("key refused")]
-)  # fmt: skip
-def test_auto_never_hides_a_refusal_behind_made_up_bars(error: CryptovolError) -> None:
-    """A venue that answers, even with a refusal, is not replaced by the simulated market."""
-    with pytest.raises(type(error)):
-        _auto(one=_Failing(error)).origin("BTC", "USD")
-
-
-def test_auto_takes_the_first_venue_that_answers_and_keeps_to_it() -> None:
-    """Venues are tried in order; the one that answered serves the pages."""
-    good = FixedSource(make_bars(9), market="live")
-    auto = _auto(one=_Failing(SourceUnavailableError("no answer"), OSError()), two=good)
-    pages: list[Bars] = list(auto.pages("BTC", "USD", start=START, end=START + 5 * HOUR))
-    assert len(pages[0]) == 5 and auto.origin("BTC", "USD").market == "live"
-
-
-def test_sources_check_tells_what_each_source_says(params: Params, market: str) -> None:
-    """A source that answers has its newest closed bar and its age; one that does not has its error."""
-    where = settings_module.load({"CRYPTOVOL_CRYPTOCOMPARE_URL": market})
-    ask = dict(symbol="BTC", quote="USD", clock=lambda: NOW)
-    found = sources_command.check("cryptocompare", where, params, **ask)  # type: ignore[arg-type]
-    assert found["market"] == "simulated" and found["error"] is None
-    assert found["newest"] == format_instant(NOW - 1800 - HOUR) and found["age_hours"] == 0.5
-    lost = sources_command.check("replay:absent.csv", settings_module.load({}), params, **ask)  # type: ignore[arg-type]
-    assert lost["newest"] is None and "no bar file" in lost["error"]
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_venue_by_name_is_read_from_its_url(params: Params, stand_in: StandIn, venue: str) -> None:
+    """Rows carry the venue's name, whatever is served at its address, unless that says that it is a stand-in."""
+    quote = "USDT" if venue == "binance" else "USD"
+    source = _open(params, CRYPTOVOL_SOURCE=venue, **{url_setting(venue): stand_in(venue, quote=quote)})
+    assert source.origin("BTC", quote) == Origin(venue, "live")
+    pages = list(source.pages("BTC", quote, start=NOW - 1800 - 5 * HOUR, end=NOW - 1800))
+    assert sum(map(len, pages)) == 5 and set(pages[0].source) == {venue}
 
 
 def test_replay_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
@@ -182,9 +122,3 @@ def test_replay_command_serves_until_it_is_terminated(tmp_path: Path) -> None:
             assert answer.headers["X-Cryptovol-Market"] == "replay-a"
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
-
-
-def test_client_satisfies_the_port() -> None:
-    """The client is a `BarSource` to the type checker and at run time alike."""
-    source: BarSource = CryptoCompareSource("http://127.0.0.1:9", clock=lambda: NOW)
-    assert callable(source.origin) and callable(source.pages)

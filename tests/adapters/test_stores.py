@@ -283,6 +283,29 @@ def test_s3_store_turns_failures_into_typed_errors_with_a_cure(error: Exception,
 def test_s3_store_reads_both_refusals_of_a_conditional_write(code: str) -> None:
     """412 and 409 alike mean that another writer was first."""
     store = S3Store(BUCKET, BrokenClient(_refusal(code)))  # type: ignore[arg-type]
-    assert store.put_new("k", b"") is False
     with pytest.raises(ConflictError):
         store.replace("k", b"", "t")
+    store = S3Store(BUCKET, RacedClient(_refusal(code), taken=True))  # type: ignore[arg-type]
+    assert store.put_new("k", b"") is False
+
+
+def test_s3_store_takes_no_key_for_written_because_two_writes_met() -> None:
+    """A 409 after which nothing is there is a conflict to be tried again, not somebody else's object."""
+    client = RacedClient(_refusal("ConditionalRequestConflict"), taken=False)
+    with pytest.raises(ConflictError):
+        S3Store(BUCKET, client).put_new("k", b"")  # type: ignore[arg-type]
+
+
+class RacedClient:
+    """A client whose writes are refused, and whose look-up finds an object or does not."""
+
+    def __init__(self, error: ClientError, *, taken: bool) -> None:
+        self._error = error
+        self._taken = taken
+
+    def put_object(self, **kwargs: Any) -> None:
+        raise self._error
+
+    def head_object(self, **kwargs: Any) -> None:
+        if not self._taken:
+            raise _refusal("404")

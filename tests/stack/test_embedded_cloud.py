@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -14,13 +13,12 @@ from typing import Any
 import pytest
 
 from cryptovol.adapters.s3 import S3Store
-from cryptovol.cloud import deploy, embedded, environs, processes, zips
-from cryptovol.cloud.fleet import Fleet, down
-from cryptovol.cloud.state import State
+from cryptovol.cloud import deploy, embedded, processes, zips
 from cryptovol.errors import ConflictError, StoreUnavailableError
 
+from tests.cloud import BUCKET, Cloud
+
 pytestmark = pytest.mark.stack
-BUCKET = "cryptovol"
 HANDLER = """
 import os, sys, time
 import cryptovol
@@ -33,39 +31,6 @@ def lambda_handler(event, context):
         os._exit(7)
     return {"said": event["say"], "mark": cryptovol.MARK, "version": 1, "variables": sorted(os.environ)}
 """
-
-
-class Cloud:
-    """An emulator of one test's own, and what is deployed on it."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.state = State(root / "var")
-        self.fleet = Fleet(root, self.state)
-        self.port = self.fleet.port("cloud")
-        self.endpoint = f"http://127.0.0.1:{self.port}"
-        self.s3, self.functions = deploy.clients(self.endpoint)
-
-    def start(self) -> processes.Child:
-        """Start the emulator with a secret in the caller's environment."""
-        environ = {**os.environ, "A_SECRET": "shh"}
-        return self.fleet.ensure(embedded.spec(self.state.folder, self.port, environ))
-
-    def deploy(self, **more: str) -> dict[str, str]:
-        """Deploy with the embedded lane's target."""
-        extra = embedded.function_environ(self.state.folder, zips.layer_zip(self.root))
-        target = deploy.Target(
-            runtime=embedded.RUNTIME,
-            bootstrap=Path("localstack/bootstrap").read_bytes(),
-            environment={**environs.cloud(self.endpoint), **extra, **more},
-            buckets=(BUCKET,),
-        )
-        return deploy.deploy(self.root, target, s3=self.s3, functions=self.functions)
-
-    def invoke(self, say: str, stage: str = "ingest") -> tuple[str | None, Any]:
-        """Return the kind of failure, if any, and the answer."""
-        answer = self.functions.invoke(FunctionName=f"cryptovol-{stage}", Payload=json.dumps({"say": say}).encode())
-        return answer.get("FunctionError"), json.loads(answer["Payload"].read())
 
 
 @pytest.fixture
@@ -83,14 +48,19 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
     try:
         yield made
     finally:
-        down(made.state.folder)
+        made.stop()
+
+
+def say(cloud: Cloud, word: str, stage: str = "ingest") -> tuple[str | None, Any]:
+    """Say a word to a function and return the kind of failure, if any, and its answer."""
+    return cloud.invoke(stage, {"say": word})
 
 
 def test_functions_run_the_layers_code_in_a_clean_environment(cloud: Cloud) -> None:
     """A deployed function imports the layer's package, not the checkout's, and sees no secret of the caller."""
     assert set(cloud.deploy().values()) == {"created"}
     for stage in zips.STAGES:
-        failure, answer = cloud.invoke("hello", stage)
+        failure, answer = say(cloud, "hello", stage)
         assert failure is None
         assert answer["mark"] == "the copy in the layer"
         assert "A_SECRET" not in answer["variables"]
@@ -106,18 +76,18 @@ def test_deploy_is_idempotent_and_updates_only_what_differs(cloud: Cloud) -> Non
     handler = cloud.root / "functions/ingest/handler.py"
     handler.write_text(HANDLER.replace('"version": 1', '"version": 2'))
     assert cloud.deploy() == {f"cryptovol-{s}": "updated" if s == "ingest" else "unchanged" for s in zips.STAGES}
-    assert cloud.invoke("hello")[1]["version"] == 2
+    assert say(cloud, "hello")[1]["version"] == 2
     assert set(cloud.deploy(EXTRA="1").values()) == {"updated"}
-    assert "EXTRA" in cloud.invoke("hello")[1]["variables"]
+    assert "EXTRA" in say(cloud, "hello")[1]["variables"]
 
 
 def test_a_new_layer_reaches_the_functions(cloud: Cloud) -> None:
     """A changed package is published as a new layer version and imported by the next invocation."""
     cloud.deploy()
-    cloud.invoke("hello")
+    say(cloud, "hello")
     (cloud.root / "layers/core/python/cryptovol/__init__.py").write_text('MARK = "newer"\n')
     assert set(cloud.deploy().values()) == {"updated"}
-    assert cloud.invoke("hello")[1]["mark"] == "newer"
+    assert say(cloud, "hello")[1]["mark"] == "newer"
     versions = cloud.functions.list_layer_versions(LayerName=deploy.LAYER)["LayerVersions"]
     assert len(versions) == 2
 
@@ -125,27 +95,27 @@ def test_a_new_layer_reaches_the_functions(cloud: Cloud) -> None:
 def test_a_function_that_raises_tells_its_message_and_serves_on(cloud: Cloud) -> None:
     """The payload of a failure holds the error's own text, and the environment stays usable."""
     cloud.deploy()
-    failure, answer = cloud.invoke("refuse")
+    failure, answer = say(cloud, "refuse")
     assert failure == "Unhandled"
     assert answer["errorType"] == "ValueError"
     assert answer["errorMessage"] == "[gate_refused] 3 rows too many"
-    assert cloud.invoke("again")[1]["said"] == "again"
+    assert say(cloud, "again")[1]["said"] == "again"
 
 
 def test_a_function_whose_process_dies_is_an_error_and_serves_on(cloud: Cloud) -> None:
     """A process that exits inside the handler fails the invocation, not the cloud."""
     cloud.deploy()
-    failure, answer = cloud.invoke("die")
+    failure, answer = say(cloud, "die")
     assert failure is not None
     assert "exited" in answer["errorMessage"]
-    assert cloud.invoke("again")[1]["said"] == "again"
+    assert say(cloud, "again")[1]["said"] == "again"
 
 
 def test_what_functions_print_is_in_their_log_files(cloud: Cloud) -> None:
     """Each function's lines, tracebacks too, are in its own file once the invocation is over."""
     cloud.deploy()
-    cloud.invoke("first")
-    cloud.invoke("refuse")
+    say(cloud, "first")
+    say(cloud, "refuse")
     text = (cloud.state.folder / "logs/functions/cryptovol-ingest.log").read_text()
     assert [line for line in text.splitlines() if line.startswith("heard")] == ["heard first", "heard refuse"]
     assert "3 rows too many" in text
@@ -171,7 +141,7 @@ def test_objects_survive_kill_nine_and_functions_come_back(cloud: Cloud) -> None
     assert store.get("champion.json").data == b"two"
     with pytest.raises(ConflictError):
         store.replace("champion.json", b"three", tag)
-    assert cloud.invoke("hello")[1]["said"] == "hello"
+    assert say(cloud, "hello")[1]["said"] == "hello"
 
 
 def test_a_write_cut_in_two_by_a_kill_is_repaired(cloud: Cloud) -> None:

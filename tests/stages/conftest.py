@@ -5,8 +5,11 @@ import pytest
 from cryptovol import events, history, keys
 from cryptovol.bars import Bars
 from cryptovol.events import StageEvent
+from cryptovol.params import Params
 from cryptovol.testing import MemoryStore, make_bars
 from cryptovol.times import HOUR, format_instant
+
+from tests import ingests
 
 MARKET = "simulated"
 
@@ -22,6 +25,12 @@ def put_clean(store: MemoryStore, bars: Bars, *, run_id: str = "r1") -> StageEve
     state = history.commit(store, prefix, parts, as_of=as_of, meta={}, head=head)
     own = {"symbol": "BTC", "quote": "USD", "as_of": as_of, "run_id": run_id}
     return events.parse({**own, "market": MARKET, "source": "made-up", "clean_key": state.key})
+
+
+@pytest.fixture
+def few(params: Params) -> Params:
+    """Return parameters for a short history in small pages."""
+    return ingests.small(params)
 
 
 @pytest.fixture

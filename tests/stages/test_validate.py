@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryptovol import events, history, keys
+from cryptovol import events, history, keys, tables
 from cryptovol.bars import Bars
 from cryptovol.errors import ConfigError, GateRefusedError
 from cryptovol.events import Result, StageEvent
@@ -52,6 +52,7 @@ def test_validate_writes_clean_bars_with_their_lineage(params: Params) -> None:
     np.testing.assert_array_equal(table["close"], make_bars(N).close)
     body = json.loads(store.objects[result["clean_key"]])
     assert (body["symbol"], body["quote"], body["market"], body["sources"]) == ("BTC", "USD", "test", {"fixed": N})
+    assert body["quotes"] == {"USD": N}
     assert body["raw_sha256"] == event.need("raw_sha256")
     assert result["raw_key"] == event.need("raw_key") and result["run_id"] == "r1"
 
@@ -69,16 +70,71 @@ def test_validate_quarantines_isolated_faults(params: Params) -> None:
 
 
 def test_validate_refuses_past_the_limit_and_leaves_only_the_report(params: Params) -> None:
-    """A refused batch has a report in both forms, reasons in the error, and no clean bars."""
+    """A refused batch has a report in both forms, and no clean bars; the error says why and where the page is."""
     store = MemoryStore()
     event = _ingested(store, _broken(make_bars(N), slice(100, 200)), params)
     with pytest.raises(GateRefusedError, match=r"refused 1440 bars of btc-usd.*nulls: 6.944 %, limit 1 %") as refusal:
         validate.run(event, store=store, params=params)
-    assert len(refusal.value.reasons) == 1
-    report = json.loads(store.objects[keys.gate_report("test", "btc-usd", event.as_of_text, suffix="json")])
+    page = keys.gate_report("test", "btc-usd", event.as_of_text, suffix="html")
+    assert str(refusal.value).endswith(f" Report: {page}") and b"refused" in store.objects[page]
+    told = refusal.value
+    assert (len(told.reasons), told.refused_by, told.findings["nulls"]) == (1, ("nulls",), 100)
+    report = json.loads(store.objects[told.report_key])
     assert report["verdict"] == "refused" and report["rows"] == N
-    assert b"refused" in store.objects[keys.gate_report("test", "btc-usd", event.as_of_text, suffix="html")]
     assert not list(store.keys("bars/clean/"))
+
+
+def test_validate_says_where_its_report_is(params: Params) -> None:
+    """The result of a pass names the report for programs and the page for people."""
+    store = MemoryStore()
+    result = validate.run(_ingested(store, make_bars(N), params), store=store, params=params)
+    assert json.loads(store.objects[result["report_key"]])["verdict"] == "passed"
+    assert result["page_key"].endswith(".html") and b"passed" in store.objects[result["page_key"]]
+
+
+def _with_witness(store: MemoryStore, event: StageEvent, times: float) -> StageEvent:
+    """Return the event with a second source beside, whose newest 48 closes are so many times the first one's."""
+    newest = make_bars(N).take(slice(N - 48, None)).stamped(source="kraken", fetched_at=event.as_of)
+    key = keys.witness("test", event.pair, event.as_of_text)
+    store.put(key, tables.encode_csv(replace(newest, close=newest.close * times).columns()))
+    return replace(event, given={**event.given, "witness_key": key})
+
+
+def test_validate_holds_the_newest_bars_against_a_second_source(params: Params) -> None:
+    """A second source that agrees changes nothing; one that does not stops the batch."""
+    store = MemoryStore()
+    event = _ingested(store, make_bars(N), params)
+    assert validate.run(_with_witness(store, event, 1.001), store=store, params=params)["rows_clean"] == N
+    with pytest.raises(GateRefusedError, match="disagreement: 100 %, limit 10 %") as refusal:
+        validate.run(_with_witness(store, event, 1.03), store=store, params=params)
+    assert refusal.value.refused_by == ("disagreement",) and refusal.value.findings["disagreement"] == 48
+
+
+def test_validate_needs_no_second_source_but_finds_the_one_it_was_told_of(params: Params) -> None:
+    """An empty key is no second source; a key under which nothing is stored is a mistake."""
+    store = MemoryStore()
+    event = _ingested(store, make_bars(N), params)
+    none = replace(event, given={**event.given, "witness_key": ""})
+    assert validate.run(none, store=store, params=params)["findings"]["disagreement"] == 0
+    with pytest.raises(ConfigError, match="nowhere.csv.gz is not in the store"):
+        validate.run(replace(event, given={**event.given, "witness_key": "nowhere.csv.gz"}), store=store, params=params)
+
+
+def test_validate_takes_rows_of_a_stand_in_quote_where_that_is_allowed(params: Params) -> None:
+    """Tether bars are foreign to a dollar series unless tether may stand in; the clean state says how many there are."""
+    store = MemoryStore()
+    event = _ingested(store, make_bars(N), params)
+    bars = make_bars(N).stamped(source="binance", fetched_at=event.as_of)
+    bars = replace(bars, quote=np.where(np.arange(N) < 400, "USDT", "USD"))
+    parts = history.write_parts(store, "bars/raw/mixed/btc-usd", bars.columns(), codec="csv")
+    meta = {"market": "mixed"}
+    state = history.commit(store, "bars/raw/mixed/btc-usd", parts, as_of=event.as_of_text, meta=meta, head=None)
+    mixed = replace(event, given={"raw_key": state.key})
+    with pytest.raises(GateRefusedError, match="foreign: 400 rows"):
+        validate.run(mixed, store=store, params=params)
+    allowed = replace(params, sources=replace(params.sources, stand_in_quotes=("USDT",)))
+    result = validate.run(mixed, store=store, params=allowed)
+    assert json.loads(store.objects[result["clean_key"]])["quotes"] == {"USD": N - 400, "USDT": 400}
 
 
 def test_validate_keeps_the_clean_bars_of_before_when_a_later_batch_is_refused(params: Params) -> None:

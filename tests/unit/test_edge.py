@@ -67,3 +67,46 @@ def test_edge_records_a_crash_and_raises_it(ports):
     with pytest.raises(ZeroDivisionError):
         edge.stage_handler("train", crash, lambda: ports)(EVENT, None)
     assert status(ports, "train")["error"]["code"] == "crash"
+
+
+def test_edge_records_what_the_gate_found_and_where_its_report_is(ports):
+    """The status of a refusal carries reasons, findings, the rules that refused and the report's key."""
+
+    def refuse(event, ports, params):
+        raise GateRefusedError(
+            "no", ["gaps: 3 %"], findings={"nulls": 2, "gaps": 7}, refused_by=["gaps"], report_key="reports/x.json"
+        )
+
+    with pytest.raises(GateRefusedError):
+        edge.stage_handler("validate", refuse, lambda: ports)(EVENT, None)
+    told = status(ports, "validate")["error"]
+    assert (told["reasons"], told["refused_by"], told["report_key"]) == (["gaps: 3 %"], ["gaps"], "reports/x.json")
+    assert told["findings"] == {"nulls": 2, "gaps": 7}
+
+
+def test_edge_counts_findings_by_rule_whether_the_gate_passes_or_refuses(ports):
+    """Every rule's findings are counted either way; a refusal also counts for its series and for each rule behind it."""
+
+    def passes(event, ports, params):
+        return event.result(rows_clean=9, findings={"nulls": 2, "gaps": 0})
+
+    def refuses(event, ports, params):
+        raise GateRefusedError("no", ["a", "b"], findings={"nulls": 40, "gaps": 7}, refused_by=["nulls", "gaps"])
+
+    edge.stage_handler("validate", passes, lambda: ports)(EVENT, None)
+    assert counted(ports, "gate_findings_total") == {"nulls": 2, "gaps": 0}
+    assert not counted(ports, "gate_rule_refusals_total") and not counted(ports, "gate_refusals_total", "series")
+    with pytest.raises(GateRefusedError):
+        edge.stage_handler("validate", refuses, lambda: ports)(EVENT, None)
+    assert counted(ports, "gate_findings_total") == {"nulls": 42, "gaps": 7}
+    assert counted(ports, "gate_rule_refusals_total") == {"nulls": 1, "gaps": 1}
+    assert counted(ports, "gate_refusals_total", "series") == {"btc-usd": 1}
+
+
+def counted(ports, name, label="rule"):
+    """Return a counter's total by one label."""
+    total = {}
+    for metric, value, labels in ports.meter.values:
+        if metric == name:
+            total[labels[label]] = total.get(labels[label], 0) + value
+    return total

@@ -1,9 +1,11 @@
 """A history: monthly parts, a manifest last, one winner of two writers."""
 
+import json
+
 import numpy as np
 import pytest
 
-from cryptovol import history
+from cryptovol import history, tables
 from cryptovol.bars import Bars
 from cryptovol.errors import BarSchemaError, ConflictError
 from cryptovol.history import Manifest
@@ -106,3 +108,49 @@ def test_write_parts_of_no_rows_writes_nothing() -> None:
     """An empty table has no parts."""
     store = MemoryStore()
     assert history.write_parts(store, PREFIX, make_bars(0).columns(), codec="csv") == [] and not store.objects
+
+
+def test_manifest_grows_by_one_short_entry_a_month() -> None:
+    """A part's key is not written, for it follows from the rest; a reader has it all the same."""
+    store, sizes = MemoryStore(), []
+    for months in (1, 2, 3):
+        state = _write(store, make_bars(24 * 30 * months), head=_head(store) if sizes else None)
+        sizes.append(len(store.objects[state.key]))
+        assert all(part["key"] in store.objects for part in state.body["parts"])
+        assert _head(store).body == state.body
+    assert sizes[1] - sizes[0] == sizes[2] - sizes[1] < 150 and b"csv.gz" in store.objects[state.key]
+    assert b".csv.gz" not in store.objects[state.key]
+
+
+def test_manifest_that_names_its_keys_is_read() -> None:
+    """A manifest of the first format, with a key in each entry, gives the same rows."""
+    store = MemoryStore()
+    state = _write(store, make_bars(100))
+    old = {**state.body, "format": 1}
+    del old["suffix"]
+    store.put(history.head_key(PREFIX), tables.encode_json(old))
+    assert json.loads(store.objects[history.head_key(PREFIX)])["parts"][0]["key"] == state.body["parts"][0]["key"]
+    assert history.read(store, _head(store))["time"].tolist() == make_bars(100).time.tolist()
+
+
+def test_advance_makes_a_head_and_keeps_no_state() -> None:
+    """A step of a long change is found as the newest state, and under no as_of of its own."""
+    store = MemoryStore()
+    first = _write(store, make_bars(100))
+    before = set(store.objects)
+    parts = history.write_parts(store, PREFIX, make_bars(200).columns(), codec="csv")
+    moved = history.advance(store, PREFIX, parts, as_of=first.body["as_of"], meta={}, head=_head(store))
+    assert (moved.rows, moved.as_of, moved.etag) == (200, first.as_of, _head(store).etag)
+    assert not [key for key in set(store.objects) - before if "states" in key]
+
+
+def test_advance_loses_to_a_writer_that_was_first() -> None:
+    """A step onto a head that has changed meanwhile is a conflict and changes nothing."""
+    store = MemoryStore()
+    state = _write(store, make_bars(100))
+    stale = _head(store)
+    _write(store, make_bars(110), head=stale)
+    for head in (stale, None):
+        with pytest.raises(ConflictError):
+            history.advance(store, PREFIX, list(state.body["parts"]), as_of=state.body["as_of"], meta={}, head=head)
+    assert _head(store).rows == 110

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,15 @@ import yaml
 
 from cryptovol import settings
 from cryptovol.cloud import airflow_run, environs, mlflow_server, parts
-from cryptovol.errors import ConfigError, SourceUnavailableError
+from cryptovol.commands.deploy import passed_on
+from cryptovol.errors import ConfigError
+from cryptovol.market.server import serve
 from cryptovol.params import Params
+from cryptovol.testing import START, FixedMarket, make_bars
+from cryptovol.times import HOUR, floor_hour
+
+# Nobody listens there: no test may depend on whether this machine has a network.
+NOWHERE = {settings.url_setting(venue): "http://127.0.0.1:9" for venue in settings.VENUES}
 
 
 def market(params: Params, **environ: str) -> parts.Market:
@@ -19,11 +28,24 @@ def market(params: Params, **environ: str) -> parts.Market:
     return parts.market(settings.load(environ), params, Path("/project"), 8800, {}, "code")
 
 
+@pytest.fixture
+def venue() -> Iterator[str]:
+    """Return the address of a server in Kraken's shape that plays the venue itself."""
+    now = int(time.time())
+    held = FixedMarket(make_bars(50, start=floor_hour(now) - 49 * HOUR), now=now)
+    server = serve(held, shape="kraken", declared=False, clock=lambda: now).start()
+    yield server.url
+    server.stop()
+
+
 @pytest.mark.parametrize("source", ["auto", "simulated", ""])
-def test_market_without_a_key_is_the_simulated_one(source: str, params: Params) -> None:
+def test_market_is_the_simulated_one_where_nobody_can_be_reached(source: str, params: Params) -> None:
     """The default needs no key and no network: a stand-in on loopback, named for what it is."""
-    found = market(params, CRYPTOVOL_SOURCE=source)
-    assert (found.source, found.name, found.url) == ("simulated", "simulated", "http://127.0.0.1:8800")
+    gone = NOWHERE if source != "simulated" else {}
+    found = market(params, CRYPTOVOL_SOURCE=source, **gone)
+    assert (found.source, found.name, found.urls) == (
+        "simulated", "simulated", {"cryptocompare": "http://127.0.0.1:8800"}
+    )  # fmt: skip
     assert found.spec is not None and "--simulated" in found.spec.command
 
 
@@ -34,31 +56,47 @@ def test_market_of_a_bar_file_is_named_after_it(params: Params) -> None:
     assert found.spec is not None and "/project/data/btc.csv.gz" in found.spec.command
 
 
-def test_market_by_name_is_the_live_one(params: Params) -> None:
-    """CryptoCompare asked for by name needs no stand-in."""
-    assert market(params, CRYPTOVOL_SOURCE="cryptocompare") == parts.Market("cryptocompare", "live", "", None)
+@pytest.mark.parametrize("source", ["live", *settings.VENUES])
+def test_market_by_name_is_the_live_one(source: str, params: Params) -> None:
+    """A venue asked for by name needs no stand-in and is not asked whose market it serves."""
+    assert market(params, CRYPTOVOL_SOURCE=source) == parts.Market(source, "live", {}, None)
 
 
-def test_auto_with_a_key_asks_whether_the_live_market_can_be_reached(
-    params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A key and an answer make it live, a refusal too; only a failed connection falls back to simulated bars."""
-    error: list[Exception | None] = [None]
+def test_auto_becomes_live_for_the_functions_once_a_venue_is_reached(params: Params, venue: str) -> None:
+    """Decided here and once: no function can fall back to made-up bars later."""
+    urls = {**NOWHERE, "CRYPTOVOL_KRAKEN_URL": venue}
+    params = replace(params, sources=replace(params.sources, tries=1))
+    found = market(params, **urls)
+    assert (found.source, found.name, found.spec) == ("live", "live", None)
+    assert found.urls["kraken"] == venue and set(found.urls) == set(settings.VENUES)
 
-    def origin(found: settings.Settings, asked: Params) -> str:
-        assert found.source == "cryptocompare"
-        if error[0]:
-            raise error[0]
-        return "live"
 
-    monkeypatch.setattr(parts, "_origin", origin)
-    environ = {"CRYPTOVOL_CRYPTOCOMPARE_KEY": "k"}
-    assert market(params, **environ).name == "live"
-    refused = SourceUnavailableError("refused")
-    error[0] = refused
-    assert market(params, **environ).name == "live"
-    refused.__cause__ = ConnectionError("no network")
-    assert market(params, **environ).name == "simulated"
+def test_a_refusal_is_an_answer_too(params: Params, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can be reached keeps the market live, whatever it says; its word is the functions' to hear."""
+    monkeypatch.setattr(parts, "live_answers", lambda *args, **more: True)
+    assert market(params) == parts.Market("live", "live", {}, None)
+
+
+def test_a_server_at_a_set_address_is_asked_whose_market_it_serves(params: Params) -> None:
+    """A stand-in says so, and its bars are not taken for a venue's."""
+    server = serve(
+        FixedMarket(make_bars(50), market="replay-a"), shape="kraken", clock=lambda: START + 50 * HOUR
+    ).start()
+    try:
+        urls = {"CRYPTOVOL_KRAKEN_URL": server.url}
+        assert market(params, CRYPTOVOL_SOURCE="kraken", **urls).name == "replay-a"
+        assert market(params, CRYPTOVOL_SOURCE="coinbase", **urls).name == "live"
+    finally:
+        server.stop()
+
+
+def test_deployed_functions_never_make_bars_up_unasked() -> None:
+    """They get the venues' addresses, the key and the source, and `live` where none is named."""
+    urls = {settings.url_setting(venue): f"http://{venue}" for venue in settings.VENUES}
+    environ = {**urls, "CRYPTOVOL_CRYPTOCOMPARE_KEY": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+    assert passed_on(environ) == {**urls, "CRYPTOVOL_CRYPTOCOMPARE_KEY": "k", "CRYPTOVOL_SOURCE": "live"}
+    for source, passed in (("auto", "live"), ("simulated", "simulated"), ("kraken", "kraken")):
+        assert passed_on({"CRYPTOVOL_SOURCE": source})["CRYPTOVOL_SOURCE"] == passed
 
 
 def test_api_serves_the_asked_symbols_from_a_copy_of_the_parameters(params: Params, tmp_path: Path) -> None:
@@ -100,11 +138,16 @@ def test_airflow_that_is_not_installed_is_a_usage_error(tmp_path: Path) -> None:
 def test_application_settings_read_back_as_they_were(params: Params) -> None:
     """What is put into a function's environment is what `settings.load` finds there."""
     environ = environs.application(
-        source="simulated", market_url="http://m", market_key="k", bucket="b", tracking_uri="http://t", git_commit="c"
+        source="live",
+        market_urls={"kraken": "http://m", "coindesk": "http://n"},
+        market_key="k",
+        bucket="b",
+        tracking_uri="http://t",
+        git_commit="c",
     )
     read = settings.load(environ)
     wanted = replace(
-        settings.load({}), source="simulated", cryptocompare_url="http://m", cryptocompare_key="k", bucket="b",
+        settings.load({}), source="live", urls={"coindesk": "http://n", "kraken": "http://m"}, cryptocompare_key="k", bucket="b",
         tracking_uri="http://t", git_commit="c",
     )  # fmt: skip
     assert read == wanted

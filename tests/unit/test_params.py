@@ -25,6 +25,9 @@ def broken(tmp_path: Path, old: str, new: str) -> Path:
         ("ridge: 30.0", "ridge: much", "train.ridge must be float"),
         ("horizons: [6, 24]", "horizons: []", "featurize.horizons must be a list"),
         ("seed: 7", "seed: true", "train.seed must be int"),
+        ("  tries: 4", "  tries: four", "sources.tries must be int"),
+        ("  order: [cryptocompare, ", "  order: []  # [", "sources.order must be a list"),
+        ("stand_in_quotes: []", "stand_in_quotes: USDT", "sources.stand_in_quotes must be a list"),
         ("symbols: [BTC]", "symbols: [BTC", "is not YAML"),
     ],
 )
@@ -44,6 +47,12 @@ def test_settings_have_a_default_for_everything():
     """An empty environment is the local default."""
     found = settings.load({})
     assert (found.source, found.bucket, found.market, found.api_keys) == ("auto", "cryptovol", "live", ())
+
+
+def test_settings_hold_the_address_of_each_venue_that_has_one():
+    """Empty ones are as good as none."""
+    found = settings.load({"CRYPTOVOL_KRAKEN_URL": "http://k", "CRYPTOVOL_BINANCE_URL": "", "CRYPTOVOL_SOURCE": "live"})
+    assert found.urls == {"kraken": "http://k"} and found.source == "live"
 
 
 @pytest.mark.parametrize("source", ["binnace", "replay:", "REPLAY"])

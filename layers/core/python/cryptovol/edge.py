@@ -32,7 +32,7 @@ ROWS = {
 @cache
 def _ports() -> Ports:
     """Return the process's ports: clients are made once and kept warm between invocations."""
-    return open_ports()
+    return open_ports(bounded=True)
 
 
 def stage_handler(stage: str, step: Step, ports: Callable[[], Ports] = _ports) -> Handler:
@@ -72,6 +72,8 @@ def perform(stage: str, step: Step, event: StageEvent, ports: Ports) -> Result:
         return result
     except CryptovolError as error:
         outcome = "refused" if error.exit_code == 1 else "failed"
+        if isinstance(error, GateRefusedError):
+            _count_refusal(event, ports.meter, error)
         status.write(outcome, time.monotonic() - started, error=describe(error))
         raise
     except BaseException as error:
@@ -83,9 +85,12 @@ def perform(stage: str, step: Step, event: StageEvent, ports: Ports) -> Result:
 
 
 def describe(error: CryptovolError) -> dict[str, Any]:
-    """Return the error as it stands in a status object."""
-    reasons = list(error.reasons) if isinstance(error, GateRefusedError) else []
-    return {"code": error.code, "message": str(error), "reasons": reasons, "retryable": error.retryable}
+    """Return the error as it stands in a status object; a refusal of the gate also with its findings and report."""
+    told = {"code": error.code, "message": str(error), "reasons": [], "retryable": error.retryable}
+    if not isinstance(error, GateRefusedError):
+        return told
+    own = {"findings": error.findings, "refused_by": list(error.refused_by), "report_key": error.report_key}
+    return {**told, "reasons": list(error.reasons), **own}
 
 
 class _Status:
@@ -115,8 +120,6 @@ def _measure(stage: str, event: StageEvent, ports: Ports, outcome: str, seconds:
     meter = ports.meter
     meter.add("stage_runs_total", 1, {"stage": stage, "outcome": outcome})
     meter.add("stage_duration_seconds", seconds, {"stage": stage})
-    if outcome == "refused" and stage == "validate":
-        meter.add("gate_refusals_total", 1, {"series": event.pair})
     meter.flush()
 
 
@@ -136,7 +139,18 @@ def _count_ingest(event: StageEvent, meter: Meter, result: Result) -> None:
 
 
 def _count_validate(event: StageEvent, meter: Meter, result: Result) -> None:
-    for rule, found in result["findings"].items():
+    _count_findings(meter, result["findings"])
+
+
+def _count_refusal(event: StageEvent, meter: Meter, error: GateRefusedError) -> None:
+    meter.add("gate_refusals_total", 1, {"series": event.pair})
+    for rule in error.refused_by:
+        meter.add("gate_rule_refusals_total", 1, {"rule": rule})
+    _count_findings(meter, error.findings)
+
+
+def _count_findings(meter: Meter, findings: Mapping[str, int]) -> None:
+    for rule, found in findings.items():
         meter.add("gate_findings_total", found, {"rule": rule})
 
 

@@ -4,7 +4,9 @@
 
     CryptovolError
     ├── ConfigError               a setting or an argument is wrong: fix it, do not retry      exit 2
-    │   └── UnknownSymbolError    no source knows the symbol
+    │   ├── UnknownSymbolError    no source knows the symbol
+    │   ├── AccessError           a source refuses us: a key is missing or wrong, or our region is barred
+    │   └── OutOfReachError       a source does not keep hours as old as were asked for
     ├── TransientError            the outside world hiccuped: a retry is safe                  exit 3
     │   ├── SourceUnavailableError    no market source answers
     │   │   └── RateLimitedError      carries retry_after in seconds
@@ -13,6 +15,7 @@
     │   └── ConflictError         another writer was first; read again and retry
     ├── DataError                 the data is at fault: a person looks                         exit 1
     │   ├── BarSchemaError        a server's or file's rows are not bars
+    │   ├── SourceContradictionError  a source's bars are no longer those it gave before
     │   ├── NotEnoughBarsError    carries needed and found
     │   ├── StaleDataError        the newest bar is older than a forecast may stand on
     │   └── GateRefusedError      carries the gate report's findings
@@ -26,7 +29,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class CryptovolError(Exception):
@@ -48,6 +51,18 @@ class UnknownSymbolError(ConfigError):
     """Raised when the market source does not know the symbol."""
 
     code = "unknown_symbol"
+
+
+class AccessError(ConfigError):
+    """Raised when a source refuses us: the key is missing or wrong, or it bars our region."""
+
+    code = "access"
+
+
+class OutOfReachError(ConfigError):
+    """Raised when a source keeps only its newest bars and older ones were asked for."""
+
+    code = "out_of_reach"
 
 
 class TransientError(CryptovolError):
@@ -104,6 +119,12 @@ class BarSchemaError(DataError):
     code = "bar_schema"
 
 
+class SourceContradictionError(DataError):
+    """Raised when a source gives other bars for most of the hours that it is asked for again."""
+
+    code = "source_contradiction"
+
+
 class NotEnoughBarsError(DataError):
     """Raised when fewer bars are present than a step needs."""
 
@@ -122,13 +143,23 @@ class StaleDataError(DataError):
 
 
 class GateRefusedError(DataError):
-    """Raised when the gate refuses a batch; `reasons` has one sentence per failed rule."""
+    """Raised when the gate refuses a batch.
+
+    `reasons` has one sentence per failed rule, `findings` what each rule found, `refused_by` the failed rules' names,
+    and `report_key` is where the report is stored.
+    """
 
     code = "gate_refused"
 
-    def __init__(self, message: str, reasons: Sequence[str]) -> None:
+    def __init__(
+        self, message: str, reasons: Sequence[str], *, findings: Mapping[str, int] | None = None,
+        refused_by: Sequence[str] = (), report_key: str = "",
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.reasons = tuple(reasons)
+        self.findings = dict(findings or {})
+        self.refused_by = tuple(refused_by)
+        self.report_key = report_key
 
 
 class ModelError(CryptovolError):

@@ -5,6 +5,7 @@
     bars/raw/<market>/<series>/…       history of fetched bars        (csv.gz by month + manifests)
     bars/clean/<market>/<series>/…     history of gated bars          (npz by month + manifests)
     bars/quarantine/<market>/<series>/<as_of>.csv
+    bars/witness/<market>/<series>/<as_of>.csv.gz    newest bars as a second source has them
     features/<market>/<series>/…       feature table and targets      (npz by month + manifests)
     reports/gate/<market>/<series>/<as_of>.json|html, refused.json
     models/<market>/<series>/h<horizon>/bundles/<sha256>/<file>
@@ -63,6 +64,11 @@ def features(market: str, pair: str) -> str:
 def quarantine(market: str, pair: str, as_of: str) -> str:
     """Return the key of the rows the gate set aside at one instant."""
     return f"bars/quarantine/{market}/{pair}/{compact(as_of)}.csv"
+
+
+def witness(market: str, pair: str, as_of: str) -> str:
+    """Return the key of the newest bars at one instant as a second source has them."""
+    return f"bars/witness/{market}/{pair}/{compact(as_of)}.csv.gz"
 
 
 def refusal(market: str, pair: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -27,12 +27,27 @@ class MarketParams:
 
 
 @dataclass(frozen=True)
+class SourcesParams:
+    """Venues, and the patience with them."""
+
+    order: tuple[str, ...]
+    stand_in_quotes: tuple[str, ...] = field(metadata={"may_be_empty": True})
+    tries: int
+    timeout_seconds: float
+    budget_seconds: int
+    breaker_failures: int
+    breaker_seconds: int
+
+
+@dataclass(frozen=True)
 class IngestParams:
-    """How much history is fetched, and in what portions."""
+    """How much history is fetched, in what portions, and how much of it is looked at twice."""
 
     history_hours: int
     page_bars: int
     commit_pages: int
+    reread_hours: int
+    witness_hours: int
 
 
 @dataclass(frozen=True)
@@ -50,8 +65,18 @@ class GateParams:
     disorder_rows: int
     future_rows: int
     foreign_rows: int
+    unfinished_rows: int
+    settle_hours: int
     frozen_hours: int
     zero_volume_share: float
+    outlier_hours: int
+    outlier_scales: float
+    outlier_share: float
+    volume_times: float
+    volume_share: float
+    disagreement: float
+    disagreement_share: float
+    repaired_share: float
 
 
 @dataclass(frozen=True)
@@ -122,6 +147,7 @@ class Params:
     quote: str
     repro: ReproParams
     market: MarketParams
+    sources: SourcesParams
     ingest: IngestParams
     gate: GateParams
     featurize: FeaturizeParams
@@ -157,18 +183,20 @@ def build(cls: type[Any], raw: Any, where: str) -> Any:
     if not isinstance(raw, Mapping):
         raise ConfigError(f"params.yaml: {where or 'the file'} must be a block of names, not {raw!r}")
     hints = get_type_hints(cls)
-    names = [field.name for field in fields(cls)]
+    known = {each.name: each.metadata for each in fields(cls)}
     for name in raw:
-        if name not in names:
-            raise ConfigError(f"params.yaml: {_join(where, str(name))} is unknown; known: {', '.join(names)}")
-    return cls(**{name: _value(hints[name], raw, name, where) for name in names})
+        if name not in known:
+            raise ConfigError(f"params.yaml: {_join(where, str(name))} is unknown; known: {', '.join(known)}")
+    return cls(
+        **{name: _value(hints[name], raw, name, where, "may_be_empty" in more) for name, more in known.items()}
+    )  # fmt: skip
 
 
 def _join(where: str, name: str) -> str:
     return f"{where}.{name}" if where else name
 
 
-def _value(kind: Any, raw: Mapping[str, Any], name: str, where: str) -> Any:
+def _value(kind: Any, raw: Mapping[str, Any], name: str, where: str, may_be_empty: bool) -> Any:
     full = _join(where, name)
     if name not in raw:
         raise ConfigError(f"params.yaml: {full} is missing")
@@ -178,7 +206,7 @@ def _value(kind: Any, raw: Mapping[str, Any], name: str, where: str) -> Any:
     item = getattr(kind, "__args__", (None,))[0]
     if item is None:
         return _scalar(kind, value, full)
-    if not isinstance(value, list) or not value:
+    if not isinstance(value, list) or not (value or may_be_empty):
         raise ConfigError(f"params.yaml: {full} must be a list that is not empty, not {value!r}")
     return tuple(_scalar(item, each, full) for each in value)
 

@@ -60,7 +60,7 @@ class Origin:
 class BarSource(Protocol):
     """A market's hourly bars.
 
-    Real ones: `adapters.sources.cryptocompare` over HTTP and, behind the same client, the simulated and replayed
+    Real ones: `adapters.sources.venue` over HTTP and, behind the same client, the simulated and replayed
     markets.
     """
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from cryptovol.errors import ConfigError
 
-SOURCES = ("auto", "cryptocompare", "simulated", "replay:<file>")
-CRYPTOCOMPARE = "https://min-api.cryptocompare.com"
+VENUES = ("cryptocompare", "coindesk", "coinbase", "kraken", "binance")
+SOURCES = ("auto", "live", *VENUES, "simulated", "replay:<file>")
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class Settings:
     Parameters
     ----------
     source
-        ``auto``, ``cryptocompare``, ``simulated`` or ``replay:<bar file>``.
-    cryptocompare_url
-        Base URL of the CryptoCompare-shaped server, or None for the stand-in that a process starts for itself.
+        ``auto``, ``live``, a venue's name, ``simulated`` or ``replay:<bar file>``. ``live`` is what ``auto`` is once a
+        venue has been reached: the venues in their order, and never made-up bars.
+    urls
+        Base URL by venue, for those whose ``CRYPTOVOL_<VENUE>_URL`` is set; the others are asked at their own. A
+        simulated or replayed market is looked for at CryptoCompare's, or served by the process itself.
     cryptocompare_key
-        API key, or an empty text.
+        API key of CryptoCompare and CoinDesk, or an empty text.
     bucket
         The bucket of bars, features, models and predictions.
     tracking_uri
@@ -44,7 +46,7 @@ class Settings:
     """
 
     source: str
-    cryptocompare_url: str | None
+    urls: Mapping[str, str]
     cryptocompare_key: str
     bucket: str
     tracking_uri: str
@@ -64,13 +66,13 @@ def load(environ: Mapping[str, str]) -> Settings:
         If `CRYPTOVOL_SOURCE` is none of the known ones.
     """
     source = environ.get("CRYPTOVOL_SOURCE") or "auto"
-    if source not in SOURCES[:3] and not (source.startswith("replay:") and len(source) > 7):
+    if source not in SOURCES[:-1] and not (source.startswith("replay:") and len(source) > 7):
         raise ConfigError(f"CRYPTOVOL_SOURCE is {source!r}; use one of {', '.join(SOURCES)}")
     state = environ.get("CRYPTOVOL_METRICS_STATE")
     root = environ.get("LAMBDA_TASK_ROOT") or "."
     return Settings(
         source=source,
-        cryptocompare_url=environ.get("CRYPTOVOL_CRYPTOCOMPARE_URL") or None,
+        urls={venue: url for venue in VENUES if (url := environ.get(url_setting(venue)))},
         cryptocompare_key=environ.get("CRYPTOVOL_CRYPTOCOMPARE_KEY", ""),
         bucket=environ.get("CRYPTOVOL_BUCKET") or "cryptovol",
         tracking_uri=environ.get("MLFLOW_TRACKING_URI", ""),
@@ -80,6 +82,11 @@ def load(environ: Mapping[str, str]) -> Settings:
         params_path=Path(environ.get("CRYPTOVOL_PARAMS") or Path(root) / "params.yaml"),
         git_commit=environ.get("CRYPTOVOL_GIT_COMMIT", ""),
     )
+
+
+def url_setting(venue: str) -> str:
+    """Return the variable that holds a venue's base URL."""
+    return f"CRYPTOVOL_{venue.upper()}_URL"
 
 
 def require_cloud(environ: Mapping[str, str]) -> None:

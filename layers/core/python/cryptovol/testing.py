@@ -140,3 +140,38 @@ class FixedSource:
         found = found.take(found.time >= start).stamped(source=self._origin.source, fetched_at=end)
         for at in range(0, len(found), self._page_bars):
             yield found.take(slice(at, at + self._page_bars))
+
+
+class FixedMarket:
+    """`market.markets.Market` over bars in memory, for a stand-in server in a test.
+
+    Parameters
+    ----------
+    bars
+        Bars of any pairs, each pair's sorted and unique in time; may be replaced by a test between two requests.
+    now
+        Unix seconds after which nothing is known yet; without it the moment the newest bar closed.
+    market, source
+        What a declared server says of itself.
+    """
+
+    def __init__(self, bars: Bars, *, now: int = 0, market: str = "test", source: str = "fixed") -> None:
+        self.bars_held = bars
+        self.origin = Origin(source, market)
+        self._now = now
+
+    def symbols(self) -> list[str]:
+        """Return the coins it has."""
+        return sorted(set(self.bars_held.symbol.tolist()))
+
+    def now(self) -> int:
+        """Return the instant after which nothing is known yet."""
+        return self._now or int(np.max(self.bars_held.time)) + HOUR
+
+    def bars(self, symbol: str, quote: str) -> Bars:
+        """Return the pair's bars; raise `UnknownSymbolError` if it has none."""
+        held = self.bars_held
+        own = held.take((held.symbol == symbol) & (held.quote == quote))
+        if not len(own):
+            raise UnknownSymbolError(f"the fixed market has no bars of {symbol}/{quote}")
+        return own

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptovol import params as params_module
 from cryptovol import settings as settings_module
 from cryptovol.params import Params
 from cryptovol.ports import BarSource, Clock, Meter, Store, Tracker
 from cryptovol.settings import Settings
+
+if TYPE_CHECKING:
+    from cryptovol.adapters.sources.patience import Patience
 
 
 def wall_clock() -> int:
@@ -32,12 +37,16 @@ class Ports:
         With a folder, everything is kept there as files and no cloud is needed; without, in the S3 bucket.
     clock
         Returns unix seconds.
+    bounded
+        Whether market sources must be done within `sources.budget_seconds`, as a function must that is ended by force;
+        a person at a terminal has the time and Ctrl-C.
     """
 
     settings: Settings
     params: Params
     folder: Path | None = None
     clock: Clock = wall_clock
+    bounded: bool = False
 
     @cached_property
     def store(self) -> Store:
@@ -61,7 +70,22 @@ class Ports:
         """The market source."""
         from cryptovol.adapters.sources import open_source
 
-        return open_source(self.settings, self.params, clock=self.clock)
+        return open_source(self.settings, self.params, clock=self.clock, patience=self.patience)
+
+    @cached_property
+    def second(self) -> Callable[[str], BarSource | None]:
+        """What gives, for a venue's name, a source of the other venues, or None if there is none."""
+        from cryptovol.adapters.sources import open_second
+
+        return open_second(self.settings, self.params, clock=self.clock, patience=self.patience)
+
+    @cached_property
+    def patience(self) -> Patience:
+        """What both sources share: tries, and one time budget."""
+        from cryptovol.adapters.sources.patience import Patience
+
+        own = self.params.sources
+        return Patience(tries=own.tries, budget=own.budget_seconds if self.bounded else None)
 
     @cached_property
     def tracker(self) -> Tracker:
@@ -80,8 +104,8 @@ class Ports:
         return telemetry.EmfMeter() if self.folder is None else telemetry.QuietMeter()
 
 
-def open_ports(folder: Path | None = None) -> Ports:
-    """Return the ports that the environment and `params.yaml` describe.
+def open_ports(folder: Path | None = None, *, bounded: bool = False) -> Ports:
+    """Return the ports that the environment and `params.yaml` describe; see `Ports`.
 
     Raises
     ------
@@ -89,4 +113,4 @@ def open_ports(folder: Path | None = None) -> Ports:
         If a setting or a parameter is wrong.
     """
     settings = settings_module.load(os.environ)
-    return Ports(settings, params_module.load(settings.params_path), folder)
+    return Ports(settings, params_module.load(settings.params_path), folder, bounded=bounded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,8 +23,9 @@ class FileStore:
     """Objects as files under one folder; the tag of an object is the sha256 of its bytes.
 
     A write goes to a temporary file beside the tree, is flushed to disk, and takes its place by rename or link: a
-    reader sees the old object or the new one, never a part. Writers of other processes are kept apart by one lock
-    file.
+    reader sees the old object or the new one, never a part. Folders are flushed too: what was written before stands
+    after a power cut wherever what was written later does. Writers of other processes are kept apart by one lock file.
+    A temporary file is locked by its writer; one that is not was left by a writer that was killed, and is removed.
 
     Parameters
     ----------
@@ -33,6 +35,7 @@ class FileStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._swept = False
 
     def get(self, key: str) -> Stored:
         """Return the object; raise `KeyNotFoundError` if there is none."""
@@ -48,23 +51,18 @@ class FileStore:
         """Write the object, replacing any before it."""
         path = self._path(key)
         with self._typed(f"write {key}"), self._locked(), self._written(data) as fresh:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             os.replace(fresh, path)
             _flush_folder(path.parent)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write the object if the key is free; return False, and write nothing, if it is taken."""
         path = self._path(key)
-        if path.exists():
-            return False
-        with self._typed(f"write {key}"), self._written(data) as fresh:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(fresh, path)
-            except FileExistsError:
-                return False
+        with self._typed(f"write {key}"):
+            written = not path.exists() and self._linked(path, data)
+            # Also if it was there: its writer may have been killed before it came to this.
             _flush_folder(path.parent)
-        return True
+        return written
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
         """Replace the very version `etag` names; raise `ConflictError` if it is no longer the current one."""
@@ -99,9 +97,19 @@ class FileStore:
             raise ConfigError(f"{key!r} is not a storage key; write parts that begin with no dot, joined by single /")
         return self._root.joinpath(*parts)
 
+    def _linked(self, path: Path, data: bytes) -> bool:
+        """Write the file unless there is one; return whether it did."""
+        with self._written(data) as fresh:
+            _make_folder(path.parent)
+            try:
+                os.link(fresh, path)
+            except FileExistsError:
+                return False
+        return True
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self._root.mkdir(parents=True, exist_ok=True)
+        _make_folder(self._root)
         with open(self._root / ".lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -110,15 +118,18 @@ class FileStore:
     def _written(self, data: bytes) -> Iterator[str]:
         """Yield the name of a temporary file that holds `data` safely on disk; remove it if it was not used."""
         folder = self._root / ".tmp"
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=folder)
+        _make_folder(folder)
+        if not self._swept:
+            _sweep(folder)
+            self._swept = True
+        handle, name = _claimed(folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            yield name
+                os.chmod(name, 0o644)
+                yield name
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(name)
@@ -132,6 +143,41 @@ class FileStore:
             cure = "free some space and run again" if full else "check the folder's existence, rights and disk"
             why = "no space left on the disk" if full else str(error)
             raise StoreUnavailableError(f"cannot {what} in {self._root}: {why}. Cure: {cure}") from error
+
+
+def _claimed(folder: Path) -> tuple[int, str]:
+    """Return the handle and name of a new temporary file, locked until the handle is closed."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder)
+        # Between making and locking it another process may have taken it for a killed writer's.
+        if _lock(handle) and os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files that no writer holds."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError, PermissionError), open(path, "r+b") as left:
+            if _lock(left.fileno()):
+                os.unlink(path)
+
+
+def _lock(handle: int) -> bool:
+    """Lock a file if nobody has; return whether that is so."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder and those above it, and make them survive a power cut."""
+    absent = list(itertools.takewhile(lambda each: not each.is_dir(), (path, *path.parents)))
+    for folder in reversed(absent):
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
 
 
 def _flush_folder(folder: Path) -> None:

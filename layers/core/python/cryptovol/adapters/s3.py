@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -18,8 +19,11 @@ from cryptovol.ports import Stored
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
+# What a browser needs to show an object of a presigned link instead of saving it.
+_KINDS = {".html": "text/html; charset=utf-8", ".json": "application/json", ".csv": "text/csv; charset=utf-8"}
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
-_LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "409"}
+_RACED = {"ConditionalRequestConflict", "409"}
+_LOST = {"PreconditionFailed", "412", *_RACED}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"}
 
 
@@ -47,14 +51,19 @@ class S3Store:
     def put(self, key: str, data: bytes) -> None:
         """Write the object, replacing any before it."""
         with self._typed("write", key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data)
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key))
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write the object if the key is free; return False, and write nothing, if it is taken."""
         try:
             with self._typed("write", key):
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfNoneMatch="*")
-        except ConflictError:
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key), IfNoneMatch="*"
+                )
+        except ConflictError as error:
+            # Of two writes at the same moment neither may stand; then the caller must try again.
+            if _code(error.__cause__) in _RACED and not self.exists(key):
+                raise
             return False
         return True
 
@@ -62,7 +71,7 @@ class S3Store:
         """Replace the very version `etag` names; raise `ConflictError` if it is no longer the current one."""
         try:
             with self._typed("write", key):
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, IfMatch=etag)
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key), IfMatch=etag)
         except KeyNotFoundError as error:
             raise ConflictError(f"{key} was removed by another writer; read it again and retry") from error
 
@@ -95,7 +104,7 @@ class S3Store:
             ) from error
 
     def _translate(self, error: ClientError, what: str, key: str) -> Exception:
-        code = str(error.response.get("Error", {}).get("Code", ""))
+        code = _code(error)
         if code in _ABSENT:
             return KeyNotFoundError(f"nothing is stored under {key} in bucket {self._bucket}")
         if code in _LOST:
@@ -107,3 +116,13 @@ class S3Store:
         else:
             cure = f"{error}. Cure: check the credentials and the state of the storage"
         return StoreUnavailableError(f"cannot {what} {key}: {cure}")
+
+
+def _code(error: BaseException | None) -> str:
+    """Return S3's own name of an error."""
+    return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def _kind(key: str) -> str:
+    """Return the content type of what is stored under a key."""
+    return _KINDS.get(PurePosixPath(key).suffix, "application/octet-stream")

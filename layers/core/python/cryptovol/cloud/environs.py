@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cryptovol.settings import url_setting
+
 REGION = "us-east-1"
 # Any emulator accepts them, AWS none: a process that lost its endpoint cannot do harm.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -33,12 +35,12 @@ def cloud(endpoint: str) -> dict[str, str]:
 
 
 def application(
-    *, source: str, market_url: str, market_key: str, bucket: str, tracking_uri: str, git_commit: str
+    *, source: str, market_urls: Mapping[str, str], market_key: str, bucket: str, tracking_uri: str, git_commit: str
 ) -> dict[str, str]:
     """Return the project's own settings as `cryptovol.settings` reads them; empty ones are left out."""
     named = {
         "CRYPTOVOL_SOURCE": source,
-        "CRYPTOVOL_CRYPTOCOMPARE_URL": market_url,
+        **{url_setting(venue): url for venue, url in market_urls.items()},
         "CRYPTOVOL_CRYPTOCOMPARE_KEY": market_key,
         "CRYPTOVOL_BUCKET": bucket,
         "MLFLOW_TRACKING_URI": tracking_uri,

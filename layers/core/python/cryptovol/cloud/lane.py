@@ -43,7 +43,7 @@ class Addresses:
     mlflow_url: str
     metrics_url: str
     api_url: str
-    market_url: str
+    market_urls: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Lane:
         market = parts.market(self._settings, self.params, self.root, self.fleet.port("market"), self._environ, code)
         application = environs.application(
             source=market.source,
-            market_url=market.url,
+            market_urls=market.urls,
             market_key=self._settings.cryptocompare_key,
             bucket=self._settings.bucket,
             tracking_uri=f"http://127.0.0.1:{self.fleet.port('mlflow')}",
@@ -214,7 +214,7 @@ class Lane:
             mlflow_url=plan.application["MLFLOW_TRACKING_URI"],
             metrics_url=f"{self.fleet.children['sidecar'].url}/metrics",
             api_url=self.fleet.children["api"].url,
-            market_url=plan.market.url,
+            market_urls=plan.market.urls,
         )
 
     def open_airflow(self) -> str:

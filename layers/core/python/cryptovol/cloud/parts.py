@@ -9,15 +9,14 @@ from pathlib import Path
 
 import yaml
 
-from cryptovol.adapters.sources import open_source
+from cryptovol.adapters.sources import live_answers, open_source
 from cryptovol.market import PATH
 from cryptovol.cloud import environs
 from cryptovol.cloud.processes import Spec
 from cryptovol.cloud.zips import STAGES
-from cryptovol.errors import SourceUnavailableError
 from cryptovol.market.files import stem
 from cryptovol.params import Params
-from cryptovol.settings import Settings
+from cryptovol.settings import VENUES, Settings
 from cryptovol.wiring import wall_clock
 
 PYTHON = sys.executable
@@ -33,15 +32,15 @@ class Market:
         What `CRYPTOVOL_SOURCE` will be.
     name
         Whose history and models these bars make: ``live``, ``simulated`` or ``replay-<file>``.
-    url
-        Base URL, or an empty text for the source's own.
+    urls
+        Base URLs by venue; the others are asked at their own.
     spec
         The stand-in that serves it, or None where there is none to start.
     """
 
     source: str
     name: str
-    url: str
+    urls: Mapping[str, str]
     spec: Spec | None
 
 
@@ -49,7 +48,8 @@ def market(settings: Settings, params: Params, root: Path, port: int, environ: M
     """Return the market the settings name.
 
     A simulated or replayed market is served by a stand-in on loopback, so that it goes through the same client as
-    the live one. ``auto`` is the live market if there is a key and it can be reached, else the simulated one.
+    the live one. What ``auto`` is, is decided here, once: ``live`` if any venue can be reached, so that no function
+    ever takes made-up bars in place of real ones, else ``simulated``.
 
     Parameters
     ----------
@@ -57,37 +57,35 @@ def market(settings: Settings, params: Params, root: Path, port: int, environ: M
         The project folder, to which a relative bar file belongs.
     code
         Digest of our code, so that a stand-in of older code is replaced.
+
+    Raises
+    ------
+    CryptovolError
+        If a server at an address of the settings, which must be asked whose market it serves, does not answer.
     """
     source = settings.source
-    if settings.cryptocompare_url:
-        return Market(source, _origin(settings, params), settings.cryptocompare_url, None)
-    if source == "cryptocompare" or (source == "auto" and _live_answers(settings, params)):
-        return Market("cryptocompare", "live", "", None)
+    if source == "auto":
+        source = "live" if live_answers(settings, params, clock=wall_clock) else "simulated"
+    if source in ("live", *VENUES) or (source == settings.source and "cryptocompare" in settings.urls):
+        return Market(source, _served(replace(settings, source=source), params), settings.urls, None)
+    return _stand_in(source, root, port, environ, code)
+
+
+def _served(settings: Settings, params: Params) -> str:
+    """Return the market of a source: a server that is not the venue's own may be a stand-in, and is asked."""
+    if not settings.urls or (settings.source in VENUES and settings.source not in settings.urls):
+        return "live"
+    return open_source(settings, params, clock=wall_clock).origin(params.symbols[0], params.quote).market
+
+
+def _stand_in(source: str, root: Path, port: int, environ: Mapping[str, str], code: str) -> Market:
     what, name = ["--simulated"], "simulated"
     if source.startswith("replay:"):
         path = (root / source.removeprefix("replay:")).resolve()
         what, name, source = ["--bars", str(path)], f"replay-{stem(path)}", f"replay:{path}"
-    else:
-        source = "simulated"
     command = (PYTHON, "-m", "cryptovol", "replay", *what, "--port", str(port))
     spec = Spec("market", command, environs.scrubbed(environ), port, PATH, code)
-    return Market(source, name, spec.url, spec)
-
-
-def _origin(settings: Settings, params: Params) -> str:
-    return open_source(settings, params, clock=wall_clock).origin(params.symbols[0], params.quote).market
-
-
-def _live_answers(settings: Settings, params: Params) -> bool:
-    """Return whether there is a key and the live market answers, be it with a refusal."""
-    if not settings.cryptocompare_key:
-        return False
-    try:
-        _origin(replace(settings, source="cryptocompare"), params)
-    except SourceUnavailableError as error:
-        # Only a failed connection has an OSError for its cause; everything else is an answer.
-        return not isinstance(error.__cause__, OSError)
-    return True
+    return Market(source, name, {"cryptocompare": spec.url}, spec)
 
 
 def metrics_state(folder: Path) -> Path:

@@ -19,7 +19,9 @@ LABELS = {
     "api_url": "API", "mlflow_url": "MLflow", "metrics_url": "metrics", "cloud_url": "S3 and Lambda",
     "airflow_url": "Airflow",
 }  # fmt: skip
-SIMULATED = "SIMULATED BARS: made-up prices, for a try-out only. Set CRYPTOVOL_CRYPTOCOMPARE_KEY for the real market"
+SIMULATED = (
+    "SIMULATED BARS: made-up prices, for a try-out only. `cryptovol sources check` shows which real markets answer"
+)
 
 
 def teller(out: Callable[[], TextIO]) -> Callable[[str, float], None]:

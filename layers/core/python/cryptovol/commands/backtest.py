@@ -73,9 +73,16 @@ def _gated(args: argparse.Namespace, science: Params) -> Bars:
     bars = files.read(args.bars, symbol=args.symbol, quote=args.quote)
     last = parse_instant(args.end) if args.end else int(np.max(bars.time, initial=0)) + HOUR
     bars = bars.closed_by(last)
-    report = gate.check(bars, as_of=last, params=science.gate, symbol=args.symbol, quote=args.quote)
+    report = gate.check(
+        bars, as_of=last, params=science.gate, symbol=args.symbol, quote=args.quote,
+        stand_in_quotes=science.sources.stand_in_quotes,
+    )  # fmt: skip
     if report.refused:
-        raise GateRefusedError(f"the gate refused {args.bars}: {'; '.join(report.reasons)}", report.reasons)
+        raise GateRefusedError(
+            f"the gate refused {args.bars}: {'; '.join(report.reasons)}. Cure: `cryptovol validate --bars {args.bars}` "
+            "writes the whole report; the limits are in params.yaml",
+            report.reasons, findings=report.counts, refused_by=report.refused_by,
+        )  # fmt: skip
     return bars.take(report.clean)
 
 

@@ -24,7 +24,8 @@ from cryptovol.cloud.progress import Status
 from cryptovol.errors import ConfigError, ModelNotFoundError, TransientError
 from cryptovol.times import floor_hour, format_instant, parse_instant
 
-EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), cryptocompare, simulated or replay:FILE.
+EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), live, a venue's name, simulated or replay:FILE. auto takes
+live bars if any venue can be reached now, else simulated ones; `cryptovol sources check` shows which answer.
 A second run fetches only what is new. Ctrl-C stops every process that was started; what was stored stays in var/.
 
   cryptovol run                                            and keep serving

@@ -1,11 +1,11 @@
-"""`cryptovol ingest | validate | featurize | train | score`: one stage at a time, on files or on the cloud."""
+"""`cryptovol featurize | train | score`: one stage at a time, on files or on the cloud; and what all stage verbs share."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,28 +32,40 @@ EPILOG = """A stage reads what the stage before returned: from --event FILE, or 
 
 
 def add(parsers: Parsers[argparse.ArgumentParser]) -> None:
-    """Declare the five stage verbs."""
-    for verb in ORDER:
-        parser = parsers.add_parser(
-            verb, help=HELP[verb], description=f"{HELP[verb].capitalize()}.", epilog=EPILOG.format(verb=verb),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
-        parser.add_argument("--symbol", help="one or more, separated by commas (default: params.yaml)")
-        parser.add_argument("--quote", help="quote currency (default: params.yaml)")
-        parser.add_argument("--as-of", metavar="ISO", help="end of the interval (default: the last full hour)")
-        parser.add_argument("--run-id", default="cli", help="name of the run the stages share (default: cli)")
-        parser.add_argument("--event", type=Path, metavar="FILE", help="the result of the stage before, as JSON")
-        parser.add_argument("--out", type=Path, metavar="FILE", help="write this stage's result there")
-        parser.add_argument("--store", type=Path, metavar="DIR", help="keep everything in a folder instead of S3")
-        parser.add_argument("--json", action="store_true", help="print results as JSON lines")
-        parser.set_defaults(run=run)
+    """Declare the stage verbs that have no options of their own."""
+    for verb in ("featurize", "train", "score"):
+        declare(parsers, verb)
+
+
+def declare(
+    parsers: Parsers[argparse.ArgumentParser],
+    verb: str,
+    *,
+    epilog: str = EPILOG,
+    as_of: Sequence[str] = ("--as-of",),
+) -> argparse.ArgumentParser:
+    """Declare one stage verb with the options that all have, and return its parser; `as_of` are that option's names."""
+    parser = parsers.add_parser(
+        verb, help=HELP[verb], description=f"{HELP[verb].capitalize()}.", epilog=epilog.format(verb=verb),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--symbol", help="one or more, separated by commas (default: params.yaml)")
+    parser.add_argument("--quote", help="quote currency (default: params.yaml)")
+    parser.add_argument(*as_of, dest="as_of", metavar="ISO", help="end of the interval (default: the last full hour)")
+    parser.add_argument("--run-id", default="cli", help="name of the run the stages share (default: cli)")
+    parser.add_argument("--event", type=Path, metavar="FILE", help="the result of the stage before, as JSON")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write this stage's result there")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="keep everything in a folder instead of S3")
+    parser.add_argument("--json", action="store_true", help="print results as JSON lines")
+    parser.set_defaults(run=run)
+    return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one stage for each symbol; return 0, or raise what the first failing symbol raised after trying all."""
     ports = open_ports(args.store)
     failure: Exception | None = None
-    for event in _events(args, ports):
+    for event in wanted(args, ports):
         try:
             result = edge.perform(args.verb, step(args.verb), event, ports)
         except (ConfigError, KeyNotFoundError):
@@ -62,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"cryptovol {args.verb}: {event.pair}: {error}", file=sys.stderr)
             failure = failure or error
             continue
-        _report(args, event, result)
+        show(args, event, result)
     if failure is not None:
         raise failure
     return 0
@@ -70,10 +82,9 @@ def run(args: argparse.Namespace) -> int:
 
 def step(verb: str) -> Callable[[StageEvent, Ports, Params], Result]:
     """Return the stage as a function of event, ports and parameters."""
-    from cryptovol.stages import featurize, ingest, score, train, validate
+    from cryptovol.stages import featurize, score, train, validate
 
     steps: dict[str, Callable[[StageEvent, Ports, Params], Result]] = {
-        "ingest": lambda e, p, q: ingest.run(e, store=p.store, source=p.source, clock=p.clock, params=q),
         "validate": lambda e, p, q: validate.run(e, store=p.store, params=q),
         "featurize": lambda e, p, q: featurize.run(e, store=p.store, params=q),
         "train": lambda e, p, q: train.run(
@@ -84,7 +95,7 @@ def step(verb: str) -> Callable[[StageEvent, Ports, Params], Result]:
     return steps[verb]
 
 
-def _events(args: argparse.Namespace, ports: Ports) -> list[StageEvent]:
+def wanted(args: argparse.Namespace, ports: Ports) -> list[StageEvent]:
     """Return one event per symbol, each with what the stage before gave."""
     if args.event is not None:
         return [events.parse(_read_event(args.event))]
@@ -121,7 +132,8 @@ def _before(verb: str, event: StageEvent, ports: Ports) -> dict[str, Any]:
     return result
 
 
-def _report(args: argparse.Namespace, event: StageEvent, result: Result) -> None:
+def show(args: argparse.Namespace, event: StageEvent, result: Result) -> None:
+    """Print a finished stage's result, and write it where `--out` says."""
     if args.out is not None:
         from cryptovol.tables import encode_json
 

@@ -13,7 +13,8 @@ from cryptovol.cloud import embedded
 from cryptovol.cloud.lane import Lane
 from cryptovol.cloud.report import addresses_text, teller
 
-EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), cryptocompare, simulated or replay:FILE.
+EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), live, a venue's name, simulated or replay:FILE. auto takes
+live bars if any venue can be reached now, else simulated ones; `cryptovol sources check` shows which answer.
 Running it again starts only what does not run yet. Everything is kept under var/.
 
   cryptovol up                      then: cryptovol status, cryptovol run --once, cryptovol down

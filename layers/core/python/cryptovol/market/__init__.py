@@ -1,6 +1,6 @@
-"""Markets that need no network: a simulated one, and bar files to replay, behind a CryptoCompare-shaped server.
+"""Markets that need no network: a simulated one, and bar files to replay, behind a server in the shape of a venue.
 
-The names below are the API's, and those by which the stand-in server tells that it is one.
+The names below are CryptoCompare's, whose shape is the default, and those by which the stand-in tells that it is one.
 """
 
 PATH = "/data/v2/histohour"

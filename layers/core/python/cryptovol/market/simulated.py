@@ -15,7 +15,7 @@ high, low and close are read off the 12 steps, so that range estimators carry in
 follows volatility, the size of the move, and noise of its own. Some hours are missing.
 
 Stochastic volatility as a log AR(1) is Taylor's model (Taylor, 1986, Modelling Financial Time Series); everything
-else here is plain construction, with sizes chosen to look like hourly crypto prices.
+else here is plain construction. `docs/simulated-market.md` holds its stylised facts against those of real hourly bars.
 
 Random numbers come in blocks seeded by the market's seed, the coin and the block's number, and every block is
 computed whole from the state the one before it left: asking for more hours never changes the earlier bars.

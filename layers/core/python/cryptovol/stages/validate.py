@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptovol import gate, gate_report, history, keys, tables
 from cryptovol.bars import Bars
-from cryptovol.errors import ConfigError, ConflictError, GateRefusedError
+from cryptovol.errors import ConfigError, ConflictError, GateRefusedError, KeyNotFoundError
 from cryptovol.events import Result, StageEvent
 from cryptovol.gate import GateReport
 from cryptovol.history import Manifest
@@ -25,8 +25,8 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
     Returns
     -------
     Result
-        The event's fields and clean_key, clean_sha256, report_key (JSON; the page for people has the same key with
-        ``.html``), rows_clean, rows_quarantined and findings by rule.
+        The event's fields and clean_key, clean_sha256, report_key (JSON), page_key (the same for people, HTML),
+        rows_clean, rows_quarantined and findings by rule.
 
     Raises
     ------
@@ -40,35 +40,51 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
         raise ConfigError(f"{event.need('raw_key')} is not in the store. Cure: run ingest for {event.as_of_text} first")
     market = str(raw.body["market"])
     bars = Bars(**history.read(store, raw)).closed_by(event.as_of)
-    report = gate.check(bars, as_of=event.as_of, params=params.gate, symbol=event.symbol, quote=event.quote)
-    report_key = _store_report(event, store, market, report, bars)
+    report = gate.check(
+        bars, as_of=event.as_of, params=params.gate, symbol=event.symbol, quote=event.quote,
+        stand_in_quotes=params.sources.stand_in_quotes, witness=_witness(event, store),
+    )  # fmt: skip
+    report_key, page_key = _store_report(event, store, market, report, bars)
     if report.refused:
         store.put(keys.refusal(market, event.pair), tables.encode_json({"as_of": event.as_of_text}))
         raise GateRefusedError(
             f"the gate refused {len(bars)} bars of {event.pair} at {event.as_of_text}: {'; '.join(report.reasons)}. "
-            f"Report: {report_key}",
-            report.reasons,
-        )
+            f"Report: {page_key}",
+            report.reasons, findings=report.counts, refused_by=report.refused_by, report_key=report_key,
+        )  # fmt: skip
     state = _write_clean(event, store, market, bars.take(report.clean), raw)
     return event.result(
         clean_key=state.key,
         clean_sha256=state.sha256,
         report_key=report_key,
+        page_key=page_key,
         rows_clean=state.rows,
         rows_quarantined=report.rows - state.rows,
         findings=report.counts,
     )
 
 
-def _store_report(event: StageEvent, store: Store, market: str, report: GateReport, bars: Bars) -> str:
-    """Store the quarantined rows, the page and, last, the JSON; return the JSON's key."""
+def _witness(event: StageEvent, store: Store) -> Bars | None:
+    """Return the second source's bars that ingest left beside the first one's, or None if it left none."""
+    key = event.given.get("witness_key")
+    if not key:
+        return None
+    try:
+        data = store.get(key).data
+    except KeyNotFoundError:
+        raise ConfigError(f"{key} is not in the store. Cure: run ingest for {event.as_of_text} first") from None
+    return Bars(**tables.decode_csv(data, history.BAR_KINDS))
+
+
+def _store_report(event: StageEvent, store: Store, market: str, report: GateReport, bars: Bars) -> tuple[str, str]:
+    """Store the quarantined rows, the page and, last, the JSON; return the JSON's key and the page's."""
     if not report.clean.all():
         store.put(keys.quarantine(market, event.pair, event.as_of_text), gate_report.as_csv(report, bars))
     page = keys.gate_report(market, event.pair, event.as_of_text, suffix="html")
     store.put(page, gate_report.as_html(report, bars))
     key = keys.gate_report(market, event.pair, event.as_of_text, suffix="json")
     store.put(key, tables.encode_json(gate_report.as_json(report)))
-    return key
+    return key, page
 
 
 def _write_clean(event: StageEvent, store: Store, market: str, bars: Bars, raw: Manifest) -> Manifest:
@@ -79,6 +95,7 @@ def _write_clean(event: StageEvent, store: Store, market: str, bars: Bars, raw: 
     meta: dict[str, Any] = {
         "symbol": event.symbol, "quote": event.quote, "market": market, "raw_sha256": raw.sha256,
         "sources": dict(sorted(Counter(bars.source.tolist()).items())),
+        "quotes": dict(sorted(Counter(bars.quote.tolist()).items())),
     }  # fmt: skip
     for attempt in range(1, ATTEMPTS + 1):
         head = history.load_manifest(store, history.head_key(prefix))

@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cryptovol.adapters.sources.cryptocompare import CryptoCompareSource
+from cryptovol.adapters.sources.histohour import Histohour
+from cryptovol.adapters.sources.venue import VenueSource
 from cryptovol.bars import Bars
 from cryptovol.errors import ConfigError
 from cryptovol.market.files import stem
@@ -27,7 +28,7 @@ class LocalSource:
     url
         A market server that is already there, or None for one of our own, in a thread, until the process ends.
     page_bars, clock
-        See `CryptoCompareSource`.
+        See `VenueSource`.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class LocalSource:
         self._page_bars = page_bars
         self._clock = clock
         self._lock = threading.Lock()
-        self._client: CryptoCompareSource | None = None
+        self._client: VenueSource | None = None
 
     def origin(self, symbol: str, quote: str) -> Origin:
         """Return the market's origin; raise `ConfigError` if the server at the URL serves another market."""
@@ -56,11 +57,11 @@ class LocalSource:
         """Yield closed bars; see `ports.BarSource`."""
         return self._connected().pages(symbol, quote, start=start, end=end)
 
-    def _connected(self) -> CryptoCompareSource:
+    def _connected(self) -> VenueSource:
         with self._lock:
             if self._client is None:
                 url = self._url or self._served()
-                self._client = CryptoCompareSource(url, key="", page_bars=self._page_bars, clock=self._clock)
+                self._client = VenueSource(Histohour(), url=url, page_bars=self._page_bars, clock=self._clock)
             return self._client
 
     def _served(self) -> str:
