@@ -7,6 +7,7 @@ import pytest
 
 from cryptovol import settings as settings_module
 from cryptovol.adapters.sources import open_source
+from cryptovol.adapters.sources.venues import DIALECTS
 from cryptovol.bars import PRICES
 from cryptovol.market import faults
 from cryptovol.settings import url_setting
@@ -49,7 +50,8 @@ def test_a_backfill_goes_on_at_the_next_venue(opened, fault):
     source = opened(coinbase={"fault": found_fault}, cryptocompare={})
     source.origin("BTC", "USD")
     found = fetched(source, start=START, end=END)
-    assert is_history(found) and whose(found) == [("coinbase", 600), ("cryptocompare", 300)]
+    two = 2 * DIALECTS["coinbase"].page_bars
+    assert is_history(found) and whose(found) == [("coinbase", two), ("cryptocompare", N - two)]
 
 
 def test_a_stale_venue_is_followed_by_a_fresh_one(opened):

@@ -236,6 +236,14 @@ def test_replay_of_an_empty_file_is_refused(tmp_path: Path) -> None:
         ReplayMarket(path)
 
 
+def test_replay_of_rows_without_a_time_is_refused(tmp_path: Path) -> None:
+    """They could be served for no hour, and are not left out in silence."""
+    path = tmp_path / "timeless.csv"
+    path.write_text(f"time,open,high,low,close,volumefrom,volumeto\n{START},1,1,1,1,5,5\n,1,1,1,1,5,5\n")
+    with pytest.raises(BarSchemaError, match="1 rows have no time. Cure: see them with `cryptovol validate"):
+        ReplayMarket(path)
+
+
 def test_replay_gives_an_absent_number_as_null(tmp_path: Path, started: Any) -> None:
     """What the file does not give is null in JSON, never NaN or an invented zero."""
     path = tmp_path / "null.csv"

@@ -14,7 +14,7 @@ from tests.lane import copy_project, report, run, stop, write_bars
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 N = 2300
-BARS = {"BTC": make_bars(N, seed=3), "ETH": make_bars(N, seed=6), "SOL": make_bars(N, seed=5)}
+BARS = {"BTC": make_bars(N, seed=3), "ETH": make_bars(N, seed=5), "SOL": make_bars(N, seed=3)}
 AS_OF = int(BARS["BTC"].time[-1]) + HOUR
 
 

@@ -18,6 +18,13 @@ def second(bars: Bars, *, hours: int = 48) -> Bars:
     return replace(newest, close=newest.close * 1.0005)
 
 
+def test_a_venue_is_not_held_against_itself() -> None:
+    """Hours that both took from one venue, lent ones among them, prove nothing and are not compared."""
+    bars = make_bars(N)
+    mixed = assign("source", slice(N - 20, N - 10), "repair:kraken")(assign("source", slice(N - 10, N), "kraken")(bars))
+    assert finding(check(mixed, witness=second(bars)), "disagreement").note == "28 hours compared"
+
+
 def test_a_stand_in_quote_is_not_foreign() -> None:
     """Rows in a currency that stands in pass; in any other they do not."""
     bars = assign("quote", slice(0, 500), "USDT")(make_bars(N))

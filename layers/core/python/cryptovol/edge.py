@@ -132,7 +132,7 @@ def _count(stage: str, event: StageEvent, meter: Meter, result: Result) -> None:
 
 
 def _count_ingest(event: StageEvent, meter: Meter, result: Result) -> None:
-    for kind in ("new", "revised"):
+    for kind in ("new", "revised", "repaired"):
         meter.add("bars_ingested_total", result[f"rows_{kind}"], {"series": event.pair, "kind": kind})
     newest = parse_instant(result["last"]) + HOUR
     meter.add("data_newest_timestamp_seconds", newest, {"series": event.pair})

@@ -6,7 +6,7 @@ import numpy as np
 
 from cryptovol.bars import Bars, Ints
 from cryptovol.gate_batch import CALENDAR_END, SHOWN, Batch, Finding, Places, instant, names_in
-from cryptovol.rawbars import is_repair
+from cryptovol.rawbars import is_repair, venue
 from cryptovol.times import HOUR
 
 
@@ -43,7 +43,10 @@ def disagreement(batch: Batch) -> Finding:
 
 
 def _compared(batch: Batch) -> tuple[Places, Bars]:
-    """Return the places, ascending, of the rows that the witness has in the same quote, and its rows of these hours."""
+    """Return the places, ascending, of the rows that the witness has in the same quote, and its rows of these hours.
+
+    Hours that both took from one venue are left out.
+    """
     left, bars, witness = batch.left(), batch.bars, batch.witness
     if witness is None:
         return left[:0], bars.take(slice(0, 0))
@@ -54,9 +57,11 @@ def _compared(batch: Batch) -> tuple[Places, Bars]:
         _, mine, other = np.intersect1d(bars.time[own], witness.time[theirs], return_indices=True)
         places.append(own[mine])
         rows.append(theirs[other])
-    found = np.concatenate(places)
-    order = np.argsort(found, kind="stable")
-    return found[order], witness.take(np.concatenate(rows)[order])
+    found, others = np.concatenate(places), np.concatenate(rows)
+    # After a handover part of the hours may come from the witness's own venue: they would agree with themselves.
+    apart = venue(bars.source[found]) != venue(witness.source[others])
+    order = np.flatnonzero(apart)[np.argsort(found[apart], kind="stable")]
+    return found[order], witness.take(others[order])
 
 
 def _sound(batch: Batch, witness: Bars) -> Places:

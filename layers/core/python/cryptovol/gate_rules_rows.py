@@ -28,7 +28,7 @@ def schema(batch: Batch) -> Finding:
     left, time = batch.left(), batch.bars.time
     own = time[left]
     bad = left[(own % HOUR != 0) | (own <= 0) | (own >= CALENDAR_END)]
-    return batch.take_out("schema", bad, limit=0, unit="rows", value=lambda i: f"time {time[i]} is not on the hour")
+    return batch.take_out("schema", bad, limit=0, unit="rows", value=lambda i: f"time {time[i]} opens no hour")
 
 
 def unfinished(batch: Batch) -> Finding:

@@ -53,7 +53,7 @@ CONTRACT: dict[str, Metric] = {
     "gate_findings_total": Metric("counter", ("rule",), "Count", "Rows found by each rule of the gate."),
     "gate_rule_refusals_total": Metric("counter", ("rule",), "Count", "Batches refused by each rule of the gate."),
     "gate_refusals_total": Metric("counter", ("series",), "Count", "Batches refused by the gate."),
-    "bars_ingested_total": Metric("counter", ("series", "kind"), "Count", "Bars written by ingest: new or revised."),
+    "bars_ingested_total": Metric("counter", ("series", "kind"), "Count", "Bars written by ingest: new, revised, repaired."),
     "model_trained_timestamp_seconds": Metric(
         "gauge", ("model",), "Seconds", "Unix time up to which the champion was trained."
     ),

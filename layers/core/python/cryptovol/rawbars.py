@@ -145,6 +145,11 @@ def is_repair(source: Texts) -> Mask:
     return np.char.startswith(source, REPAIR)
 
 
+def venue(source: Texts) -> Texts:
+    """Return, row by row, which venue a bar came from, borrowed or not."""
+    return np.char.replace(source, REPAIR, "") if len(source) else source
+
+
 def revised_since(bars: Bars, since: int) -> int | None:
     """Return the opening time of the oldest bar, from `since` on, that was read later than a newer one, or None."""
     newer = np.minimum.accumulate(bars.fetched_at[::-1])[::-1]

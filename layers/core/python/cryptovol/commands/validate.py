@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,12 @@ def run(args: argparse.Namespace) -> int:
     return 1 if found.report.refused else 0
 
 
+def _second(path: Path, symbol: str, quote: str) -> Bars:
+    """Return the second record, under a source of its own: two files may have one name, or one venue, and differ."""
+    found = files.load(path, symbol=symbol, quote=quote).bars
+    return replace(found, source=np.full(len(found), f"against:{files.stem(path)}"))
+
+
 def check(args: argparse.Namespace, science: Params) -> Checked:
     """Return what the gate says of the file; see `files.load` for the errors of one that cannot be read."""
     if args.symbol and "," in args.symbol:
@@ -97,7 +103,7 @@ def check(args: argparse.Namespace, science: Params) -> Checked:
         raise BarSchemaError(f"{args.bars} has a header but no bars. Cure: give a file with at least one row")
     symbol, quote, told = _pair(found.bars, args)
     as_of = parse_instant(args.as_of) if args.as_of else max(0, int(found.bars.time.max()) + HOUR)
-    witness = files.load(args.against, symbol=symbol, quote=quote).bars if args.against is not None else None
+    witness = _second(args.against, symbol, quote) if args.against is not None else None
     report = gate.check(
         found.bars, as_of=as_of, params=science.gate, symbol=symbol, quote=quote,
         stand_in_quotes=science.sources.stand_in_quotes, witness=witness,

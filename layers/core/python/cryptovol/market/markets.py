@@ -83,6 +83,10 @@ class ReplayMarket:
         found = files.read(path)
         if not len(found):
             raise BarSchemaError(f"{path} has a header but no bars")
+        if (timeless := int((found.time <= 0).sum())) > 0:
+            raise BarSchemaError(
+                f"{path}: {timeless} rows have no time. Cure: see them with `cryptovol validate --bars {path}`, and remove them"
+            )
         self.origin = Origin(f"replay:{files.stem(path)}", f"replay-{files.stem(path)}")
         self._pairs = {
             (symbol, quote): bars_module.merge(
