@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cryptovol.errors import BarSchemaError, ConfigError
-from cryptovol.market import files, rawtext
+from cryptovol.market import files
+from cryptovol.market.files import rawtext
 
 HEADER = "time,open,high,low,close,volumefrom,volumeto"
 ROW = "1704067200,1.5,2,1,1.75,10,17.5"

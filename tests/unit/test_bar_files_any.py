@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cryptovol import gate, gate_report, tables
+from cryptovol import gate, tables
 from cryptovol.bars import COLUMNS, NUMBERS, Bars
 from cryptovol.bars import TEXTS as TEXT_COLUMNS
 from cryptovol.errors import CryptovolError
+from cryptovol.gate import report as gate_report
 from cryptovol.market import files
 from cryptovol.market.files import BarFile
 from cryptovol.params import Params

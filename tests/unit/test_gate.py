@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from cryptovol import gate_report, tables
+from cryptovol import tables
+from cryptovol.gate import report as gate_report
 from cryptovol.testing import START, make_bars
 from cryptovol.times import HOUR
 from tests.bar_faults import Change, assign, both, drop, freeze, repeat, scale, swap

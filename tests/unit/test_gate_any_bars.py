@@ -4,8 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptovol import gate_report, tables
+from cryptovol import tables
 from cryptovol.bars import COLUMNS, Bars
+from cryptovol.gate import report as gate_report
 from cryptovol.testing import START, make_bars
 from cryptovol.times import HOUR
 from tests.gates import check

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from cryptovol import gate_report
+from cryptovol.gate import report as gate_report
 from cryptovol.params import Params
 from cryptovol.testing import make_bars
 from tests.gates import N, check

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptovol.gate_levels import WAYS_BACK, strays
+from cryptovol.gate.levels import WAYS_BACK, strays
 from cryptovol.testing import make_bars
 from cryptovol.times import HOUR
 from tests.bar_faults import Change, assign, both, drop, scale

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptovol.gate_medians import above_median
+from cryptovol.gate.medians import above_median
 from cryptovol.testing import START, make_bars
 from cryptovol.times import HOUR, format_instant
 from tests.bar_faults import assign, both, drop, freeze, scale

@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from cryptovol import gate_report, tables
+from cryptovol import tables
 from cryptovol.bars import COLUMNS, Bars
+from cryptovol.gate import report as gate_report
 from cryptovol.testing import make_bars
 from tests.bar_faults import Change, assign, both, drop, scale
 from tests.gates import N, check

@@ -50,10 +50,14 @@ CONTRACT: dict[str, Metric] = {
     ),
     "stage_duration_seconds": Metric("histogram", ("stage",), "Seconds", "Seconds a stage took.", DURATION_BUCKETS),
     "stage_rows": Metric("gauge", ("stage", "series"), "Count", "Rows the stage's newest run wrote."),
-    "gate_findings_total": Metric("counter", ("rule",), "Count", "Rows found by each rule of the gate."),
+    "gate_findings_total": Metric(
+        "counter", ("rule",), "Count", "Rows found by each rule of the gate, added up over runs."
+    ),
     "gate_rule_refusals_total": Metric("counter", ("rule",), "Count", "Batches refused by each rule of the gate."),
     "gate_refusals_total": Metric("counter", ("series",), "Count", "Batches refused by the gate."),
-    "bars_ingested_total": Metric("counter", ("series", "kind"), "Count", "Bars written by ingest: new, revised, repaired."),
+    "bars_ingested_total": Metric(
+        "counter", ("series", "kind"), "Count", "Bars written by ingest: new, revised, repaired."
+    ),
     "model_trained_timestamp_seconds": Metric(
         "gauge", ("model",), "Seconds", "Unix time up to which the champion was trained."
     ),

@@ -14,7 +14,7 @@ from cryptovol import edge
 from cryptovol.commands import stages
 from cryptovol.errors import CryptovolError
 from cryptovol.events import StageEvent
-from cryptovol.tally import Progress
+from cryptovol.ingestion.tally import Progress
 from cryptovol.wiring import Ports, open_ports
 
 DESCRIPTION = """Fetch the hourly bars that are missing, and the newest stored ones again, for sources revise them.
@@ -32,8 +32,8 @@ EPILOG = """examples:
                                                               as of the end of 2020, for a backtest
   CRYPTOVOL_SOURCE=coinbase cryptovol ingest --store data     one venue; `cryptovol sources check` tells who answers
 
-exit codes: 0 done, 2 a symbol, setting or key is wrong, 3 a source or the storage failed, 130 stopped by Ctrl-C;
-with several symbols the one of the first that failed"""
+exit codes: 0 done, 1 a source contradicts what is stored, 2 a symbol, setting or key is wrong, 3 a source or the
+storage failed, 130 stopped by Ctrl-C; with several symbols the one of the first that failed"""
 LINE_SECONDS = 10.0  # between two lines where there is no terminal
 
 Clock = Callable[[], float]

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cryptovol import gate, gate_report, params, settings
+from cryptovol import gate, params, settings
 from cryptovol.bars import Bars
 from cryptovol.commands import stages
 from cryptovol.errors import BarSchemaError, ConfigError
+from cryptovol.gate import report as gate_report
 from cryptovol.gate import Finding, GateReport
-from cryptovol.gate_batch import shown
+from cryptovol.gate.batch import shown
 from cryptovol.market import files
 from cryptovol.params import Params
 from cryptovol.times import HOUR, format_instant, parse_instant

@@ -9,8 +9,8 @@ from cryptovol.events import Result, StageEvent
 from cryptovol.ingestion import OLDEST, Ingestion
 from cryptovol.params import Params
 from cryptovol.ports import BarSource, Clock, Store
-from cryptovol.second import Second
-from cryptovol.tally import Progress, Tally
+from cryptovol.ingestion.second import Second
+from cryptovol.ingestion.tally import Progress, Tally
 from cryptovol.times import HOUR, floor_hour, format_instant, parse_instant
 
 FindSecond = Callable[[str], BarSource | None]

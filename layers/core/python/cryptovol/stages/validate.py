@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from cryptovol import gate, gate_report, history, keys, tables
+from cryptovol import gate, history, keys, tables
 from cryptovol.bars import Bars
 from cryptovol.errors import ConfigError, ConflictError, GateRefusedError, KeyNotFoundError
 from cryptovol.events import Result, StageEvent
+from cryptovol.gate import report as gate_report
 from cryptovol.gate import GateReport
 from cryptovol.history import Manifest
 from cryptovol.params import Params

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptovol.adapters.sources.histohour import Histohour
 from cryptovol.adapters.sources.venue import VenueSource
 from cryptovol.bars import Bars
-from cryptovol.errors import ConfigError
+from cryptovol.errors import ConfigError, UnknownSymbolError
 from cryptovol.market.files import stem
 from cryptovol.market.markets import Market
 from cryptovol.ports import Clock, Origin
@@ -44,7 +44,13 @@ class LocalSource:
 
     def origin(self, symbol: str, quote: str) -> Origin:
         """Return the market's origin; raise `ConfigError` if the server at the URL serves another market."""
-        found = self._connected().origin(symbol, quote)
+        try:
+            found = self._connected().origin(symbol, quote)
+        except UnknownSymbolError as error:
+            # The client speaks of the venue in whose shape the market answers, which is not whom the user asked.
+            raise UnknownSymbolError(
+                f"the market {_market(self._name)} has no {symbol}/{quote}. Cure: check symbol and quote"
+            ) from error
         wanted = _market(self._name)
         if found.market != wanted:
             raise ConfigError(

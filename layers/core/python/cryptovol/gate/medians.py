@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from cryptovol.bars import Floats
-from cryptovol.gate_batch import Places
+from cryptovol.gate.batch import Places
 
 
 def above_median(values: Floats, *, times: float, window: int) -> tuple[Places, Floats]:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from cryptovol import bars as bars_module
 from cryptovol.bars import Bars
-from cryptovol.market import rows
-from cryptovol.market.rawtext import RawText
-from cryptovol.market.remarks import remarks
-from cryptovol.market.rows import Reader
+from cryptovol.market.files import rows
+from cryptovol.market.files.rawtext import RawText
+from cryptovol.market.files.remarks import remarks
+from cryptovol.market.files.rows import Reader
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from cryptovol.bars import PRICES, Bars, Floats, Ints
-from cryptovol.market.fields import NO_TIME
-from cryptovol.market.rawtext import RawText
-from cryptovol.market.rows import UNKNOWN, Rows
+from cryptovol.market.files.fields import NO_TIME
+from cryptovol.market.files.rawtext import RawText
+from cryptovol.market.files.rows import UNKNOWN, Rows
 from cryptovol.times import HOUR, format_instant
 
 UNITS = {1: "seconds", 10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}

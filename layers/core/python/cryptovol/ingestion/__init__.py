@@ -17,9 +17,9 @@ from cryptovol.history import Manifest
 from cryptovol.params import Params
 from cryptovol.ports import BarSource, Origin, Store
 from cryptovol.rawbars import Laid
-from cryptovol.rawhistory import RawHistory
-from cryptovol.second import Second
-from cryptovol.tally import Tally
+from cryptovol.ingestion.raw import RawHistory
+from cryptovol.ingestion.second import Second
+from cryptovol.ingestion.tally import Tally
 from cryptovol.times import HOUR, format_instant, parse_instant
 
 # A conflict means that another writer got further, so the next attempt has less left to do: only conflicts between

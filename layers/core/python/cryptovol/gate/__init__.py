@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cryptovol.bars import Bars, Mask, Texts
-from cryptovol.gate_batch import Batch, Finding, Places
-from cryptovol.gate_rules import RULES
+from cryptovol.gate.batch import Batch, Finding, Places
+from cryptovol.gate.rules import RULES
 from cryptovol.params import GateParams
 
 __all__ = ["Finding", "GateReport", "check"]

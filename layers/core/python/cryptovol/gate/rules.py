@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from cryptovol.gate_batch import Batch, Finding
-from cryptovol.gate_rules_batch import disagreement, freshness, frozen, gaps, longest_gap, repaired
-from cryptovol.gate_rules_rows import (
+from cryptovol.gate.batch import Batch, Finding
+from cryptovol.gate.batch_rules import disagreement, freshness, frozen, gaps, longest_gap, repaired
+from cryptovol.gate.row_rules import (
     disorder, duplicates, foreign, future, nulls, ranges, schema, unfinished, zero_volume,
 )  # fmt: skip
-from cryptovol.gate_rules_series import log_returns, outlier_returns, outlier_volumes
+from cryptovol.gate.series_rules import log_returns, outlier_returns, outlier_volumes
 
 RULES: tuple[Callable[[Batch], Finding], ...] = (
     foreign, schema, unfinished, future, disorder, duplicates, nulls, ranges, log_returns, zero_volume,

@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from cryptovol.bars import NUMBERS, Bars, Floats, Ints, Mask
-from cryptovol.market.fields import NO_TIME, Misread, dates, numbers, times
-from cryptovol.market.layout import pair_of
-from cryptovol.market.rawtext import Piece
+from cryptovol.market.files.fields import NO_TIME, Misread, dates, numbers, times
+from cryptovol.market.files.layout import pair_of
+from cryptovol.market.files.rawtext import Piece
 from cryptovol.times import HOUR
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryptovol.bars import NUMBERS, PRICES, Mask, Texts
-from cryptovol.gate_batch import CALENDAR_END, Batch, Finding, instant, names_in, numbers
+from cryptovol.gate.batch import CALENDAR_END, Batch, Finding, instant, names_in, numbers
 from cryptovol.times import HOUR
 
 

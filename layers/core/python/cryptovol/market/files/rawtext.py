@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cryptovol.errors import BarSchemaError, ConfigError
-from cryptovol.market.layout import DUMP, Layout, layout
+from cryptovol.market.files.layout import DUMP, Layout, layout
 
 MOST_BYTES = 256 * 2**20  # unpacked: some three hundred years of hourly bars
 PIECE = 1024  # rows turned into numbers at once: few enough to stay in the cache

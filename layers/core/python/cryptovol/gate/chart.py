@@ -11,7 +11,7 @@ import numpy as np
 
 from cryptovol.bars import Bars, Floats, Ints
 from cryptovol.gate import GateReport
-from cryptovol.gate_batch import instant, names_in
+from cryptovol.gate.batch import instant, names_in
 from cryptovol.times import HOUR
 
 WIDTH, LEFT, RIGHT = 960, 62, 10

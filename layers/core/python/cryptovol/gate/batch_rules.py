@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from cryptovol.bars import Bars, Ints
-from cryptovol.gate_batch import CALENDAR_END, SHOWN, Batch, Finding, Places, instant, names_in
+from cryptovol.gate.batch import CALENDAR_END, SHOWN, Batch, Finding, Places, instant, names_in
 from cryptovol.rawbars import is_repair, venue
 from cryptovol.times import HOUR
 

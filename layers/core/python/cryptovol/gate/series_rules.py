@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from cryptovol.gate_batch import Batch, Finding
-from cryptovol.gate_levels import strays
-from cryptovol.gate_medians import above_median
+from cryptovol.gate.batch import Batch, Finding
+from cryptovol.gate.levels import strays
+from cryptovol.gate.medians import above_median
 from cryptovol.times import HOUR
 
 # The median absolute value of a normal variable times this is its standard deviation.
@@ -16,7 +16,7 @@ NORMAL = 1.4826
 def log_returns(batch: Batch) -> Finding:
     """Take out rows whose price moves too far within the hour, or that stand at a level the price did not have.
 
-    See `gate_levels.strays`. A move within the hour that leads to a level that lasted is the jump itself, so the
+    See `levels.strays`. A move within the hour that leads to a level that lasted is the jump itself, so the
     next row is not taken out for it.
     """
     left, bars, params = batch.left(), batch.bars, batch.params

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from cryptovol import gate_chart
 from cryptovol.bars import COLUMNS, Bars
-from cryptovol.gate import Finding, GateReport
-from cryptovol.gate_batch import instant, shown
+from cryptovol.gate import Finding, GateReport, chart
+from cryptovol.gate.batch import instant, shown
 from cryptovol.times import format_instant
 
 # What each rule finds, in the words of the page.
@@ -130,7 +129,7 @@ def as_html(report: GateReport, bars: Bars) -> bytes:
 <meta name="color-scheme" content="light dark">
 <title>Gate {"refused" if report.refused else "passed"}: {name} {moment}</title><style>{STYLE}</style></head><body><main>
 <h1>Gate report {name} {verdict}</h1><small>hourly bars closed by {moment}</small>
-{_counts(report)}{_reasons(report)}{gate_chart.figure(report, bars)}
+{_counts(report)}{_reasons(report)}{chart.figure(report, bars)}
 {_table("Rules that found something", telling, report)}{_table("Rules that found nothing", quiet)}</main></body></html>
 """
     return page.encode("utf-8", "xmlcharrefreplace")
