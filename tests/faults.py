@@ -36,7 +36,7 @@ from cryptovol.times import HOUR, format_instant
 
 SOURCES = (*DIALECTS, "auto")
 SLOW = ("timeout", "drip")  # faults that are waited for; with the others a busy machine may take its time
-HASTY = Timeouts(read=0.7, whole=1.2)
+HASTY = Timeouts(read=0.5, whole=0.8)
 SPELLS = {"passing": 2, "lasting": None}  # requests that are hit; None is all of them
 N = 700  # fewer than Kraken keeps
 BEFORE = 24 * HOUR  # between the sound run and the faulty one

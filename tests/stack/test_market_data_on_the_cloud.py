@@ -121,23 +121,6 @@ def test_every_venue_is_ingested_and_gated(cloud, served, venue):
     assert checked["rows_clean"] == N - 10
 
 
-@pytest.mark.parametrize("fault", sorted(set(faults.FAULTS) - {"revised"}))
-def test_a_fault_of_the_first_venue_leaves_nothing_wrong_behind(cloud, served, fault):
-    """With one venue at fault for good, `auto` takes the other's bars, or the run is refused: wrong bars never pass."""
-    symbol = "F" + fault.upper().replace("_", "")[:11]
-    sound = bars_of(symbol, "coinbase")
-    spoilt = served(sound, "cryptocompare", faults.named(fault, times=None))
-    cloud.deploy(CRYPTOVOL_SOURCE="auto", **urls(cryptocompare=spoilt, coinbase=served(sound, "coinbase")))
-    failure, result = through_the_gate(cloud, event(symbol))
-    if failure is not None:
-        assert result["errorMessage"].startswith("[gate_refused]"), result
-        return
-    clean = clean_bars(cloud, result)
-    place = np.searchsorted(sound.time, clean["time"])
-    assert np.array_equal(sound.time[place], clean["time"]) and len(place) >= 0.95 * (N - 10)
-    assert np.allclose(sound.close[place], clean["close"], rtol=1e-9)
-
-
 def test_bars_told_wrong_at_first_are_right_in_the_end(cloud, served):
     """What the venue revises right afterwards, the next run reads again and replaces."""
     bars, venue = bars_of("REV", "coindesk"), "coindesk"
