@@ -56,7 +56,10 @@ CryptoCompare, has the fault, and whose second, Coinbase, is sound.
 - **complete**: the stored bars are byte for byte those of a run without a fault; numbers in brackets were counted on the way.
 - **an error's code**: the run ends with it. *Nothing stored* means that the history is byte for byte what it was.
 - **the gate refuses**: ingest stored the rows, and nothing downstream runs; the rules that refused, and how many they found.
-- **passes**: the run goes on with other bars than a sound source's; what was counted says which."""
+- **passes**: the run goes on with other bars than a sound source's; what was counted says which.
+
+`wrong_symbol` is told from what was stored before. Where nothing is stored yet, and the answer names no pair, only a second
+source can tell (rule `disagreement`)."""
 
 
 def tried(source: str, fault: str, spell: str) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
-from moto import mock_aws
 
 from cryptovol.adapters.files import FileStore
 from cryptovol.adapters.s3 import S3Store
@@ -22,19 +18,6 @@ from cryptovol.errors import ConfigError, ConflictError, KeyNotFoundError, Store
 from cryptovol.ports import Store
 from cryptovol.tables import sha256
 from cryptovol.testing import MemoryStore
-
-BUCKET = "cryptovol-test"
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    """An S3 store on moto."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    with mock_aws():
-        client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t")
-        client.create_bucket(Bucket=BUCKET)
-        yield S3Store(BUCKET, client)
 
 
 @pytest.fixture(params=["memory", "files", "s3"])
@@ -235,77 +218,3 @@ def test_file_store_names_the_trouble_when_the_folder_is_a_file(tmp_path: Path) 
     (tmp_path / "root").write_text("a file")
     with pytest.raises(StoreUnavailableError, match="cannot write k"):
         FileStore(tmp_path / "root").put("k", b"x")
-
-
-# ---------------------------------------------------------------- S3's errors
-
-
-class BrokenClient:
-    """A client whose every call fails in one way."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __getattr__(self, name: str) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            raise self._error
-
-        return call
-
-
-def _refusal(code: str) -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": code}}, "Operation")
-
-
-@pytest.mark.parametrize(
-    ("error", "says"),
-    [
-        (EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), "cryptovol status"),
-        (_refusal("NoSuchBucket"), "does not exist"),
-        (_refusal("XMinioStorageFull"), "no space left"),
-        (_refusal("AccessDenied"), "credentials"),
-        (_refusal("InternalError"), "InternalError"),
-    ],
-)
-def test_s3_store_turns_failures_into_typed_errors_with_a_cure(error: Exception, says: str) -> None:
-    """Whatever S3 or the way to it does, the caller sees `StoreUnavailableError` and what to do."""
-    store = S3Store(BUCKET, BrokenClient(error))  # type: ignore[arg-type]
-    calls = (
-        lambda: store.get("k"), lambda: store.put("k", b""), lambda: store.put_new("k", b""),
-        lambda: store.replace("k", b"", "t"), lambda: store.exists("k"), lambda: list(store.keys("")),
-    )  # fmt: skip
-    for call in calls:
-        with pytest.raises(StoreUnavailableError, match=says):
-            call()
-
-
-@pytest.mark.parametrize("code", ["PreconditionFailed", "ConditionalRequestConflict"])
-def test_s3_store_reads_both_refusals_of_a_conditional_write(code: str) -> None:
-    """412 and 409 alike mean that another writer was first."""
-    store = S3Store(BUCKET, BrokenClient(_refusal(code)))  # type: ignore[arg-type]
-    with pytest.raises(ConflictError):
-        store.replace("k", b"", "t")
-    store = S3Store(BUCKET, RacedClient(_refusal(code), taken=True))  # type: ignore[arg-type]
-    assert store.put_new("k", b"") is False
-
-
-def test_s3_store_takes_no_key_for_written_because_two_writes_met() -> None:
-    """A 409 after which nothing is there is a conflict to be tried again, not somebody else's object."""
-    client = RacedClient(_refusal("ConditionalRequestConflict"), taken=False)
-    with pytest.raises(ConflictError):
-        S3Store(BUCKET, client).put_new("k", b"")  # type: ignore[arg-type]
-
-
-class RacedClient:
-    """A client whose writes are refused, and whose look-up finds an object or does not."""
-
-    def __init__(self, error: ClientError, *, taken: bool) -> None:
-        self._error = error
-        self._taken = taken
-
-    def put_object(self, **kwargs: Any) -> None:
-        raise self._error
-
-    def head_object(self, **kwargs: Any) -> None:
-        if not self._taken:
-            raise _refusal("404")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from cryptovol import cli
+from cryptovol.keys import compact
 from cryptovol.testing import make_bars
 from cryptovol.times import HOUR, format_instant
 
@@ -111,6 +113,9 @@ def test_run_with_a_broken_batch_stops_at_the_gate_and_goes_on_serving(first, pr
     body = report(done)
     assert stages(body)["validate"]["state"] == "refused" and "featurize" not in stages(body)
     assert body["forecasts"] and {f["model"]["version"] for f in body["forecasts"]} == {"2"}
+    page = f"{compact(format_instant(FIRST + 12 * HOUR))}.html"
+    told = (project / "var/logs/airflow.log").read_text(encoding="utf-8")
+    assert re.search(rf"validate: report, .*: http://127\.0\.0\.1:\d+/cryptovol/\S+/{page}\?X-Amz-Algorithm", told)
 
 
 def test_run_of_a_symbol_no_source_knows_is_refused_without_a_retry(first, project):
