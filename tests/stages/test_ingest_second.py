@@ -114,14 +114,31 @@ class Failing(FixedSource):
 def test_ingest_does_without_a_second_source_that_fails(
     kind: type[CryptovolError], at_once: bool, few: Params, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its failing is logged and told; it is not asked again, and the bars are those of a run without it."""
+    """Its failing is logged and told; it is asked for no more gaps, and the bars are those of a run without it."""
     other, store, alone = Failing(kind("it is broken"), at_once=at_once), MemoryStore(), MemoryStore()
     of = _without(make_bars(N), 100, 300, 700)
     result = ingested(event(N), store, source(of), few, second=_always(other))
     expected = ingested(event(N), alone, source(of), few)
     assert (result["second"], result["witness_key"], result["rows_repaired"]) == ("it is broken", "", 0)
-    assert result["raw_sha256"] == expected["raw_sha256"] and len(other.asked) <= 1
+    assert result["raw_sha256"] == expected["raw_sha256"] and len(other.asked) <= 2
     assert "btc-usd" in caplog.text.lower().replace("/", "-") and "it is broken" in caplog.text
+
+
+class ShortSighted(FixedSource):
+    """A source that keeps its newest hours only."""
+
+    def pages(self, symbol: str, quote: str, *, start: int, end: int) -> Iterator[Bars]:
+        if start < at(N - 100):
+            raise OutOfReachError("it keeps 100 hours")
+        return super().pages(symbol, quote, start=start, end=end)
+
+
+def test_ingest_has_a_witness_that_does_not_keep_hours_as_old_as_the_gaps(few: Params) -> None:
+    """What it cannot lend is told; its newest hours are compared all the same."""
+    other, store = ShortSighted(make_bars(N, seed=8), source="other"), MemoryStore()
+    result = ingested(event(N), store, source(_without(make_bars(N), 100, 300, 700)), few, second=_always(other))
+    assert result["second"] == "it keeps 100 hours" and result["rows_repaired"] == 0
+    assert result["witness_key"] and store.exists(result["witness_key"])
 
 
 @pytest.mark.parametrize(("other", "said"), [(_other(market="live"), "live"), (_other(quote="USDT"), ""), (None, "")])

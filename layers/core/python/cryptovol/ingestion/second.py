@@ -22,7 +22,10 @@ _log = logging.getLogger(__name__)
 
 
 class Second:
-    """The second source, looked for when it is first needed, and left alone once it has failed.
+    """The second source, looked for when it is first needed.
+
+    Once it has failed it is asked for no more missing hours, but still for the newest: it may be sound, and only not
+    keep hours as old as those. `said` is what it said when it first failed, or an empty text.
 
     Parameters
     ----------
@@ -46,13 +49,17 @@ class Second:
         self._span_hours = span_hours
         self._source: BarSource | None = None
         self._looked = False
+        self._out = False
+        self._lends = True
 
     def repairs(self, bars: Bars, start: int, end: int) -> Bars:
         """Return bars, marked as borrowed, for the hours in ``[start, end)`` that `bars` lack between two others."""
         hours = rawbars.missing(bars.time, start=start, end=end)
-        if not len(hours):
+        if not len(hours) or not self._lends:
             return bars_module.empty()
+        before = self.said
         found = self._bars(rawbars.spans(hours, longest=self._span_hours))
+        self._lends = self.said == before
         found = found.take(np.isin(found.time, hours))
         beside = bars.quote[np.searchsorted(bars.time, found.time) - 1] if len(found) else found.quote
         found = self._alike(found, beside)
@@ -85,8 +92,8 @@ class Second:
         return found.take((found.symbol == self._symbol) & (found.quote == quote))
 
     def _bars(self, wanted: Iterable[tuple[int, int]]) -> Bars:
-        """Return the source's bars in some intervals; none, now and from then on, if it fails."""
-        if self.said:
+        """Return the source's bars in some intervals; none if it fails at any, and none where it cannot be asked."""
+        if self._out:
             return bars_module.empty()
         try:
             source = self._found()
@@ -95,7 +102,8 @@ class Second:
             pages = (source.pages(self._symbol, self._quote, start=start, end=end) for start, end in wanted)
             return bars_module.concat(page for some in pages for page in some)
         except CryptovolError as error:
-            self.said = str(error)
+            self._out = not self._looked
+            self.said = self.said or str(error)
             _log.warning("%s/%s: the second source failed: %s", self._symbol, self._quote, error)
             return bars_module.empty()
 
