@@ -1,5 +1,6 @@
 """Whatever a server says, in every dialect: rows or a typed error, and no row lost in silence."""
 
+import gc
 import json
 from typing import Any
 
@@ -132,3 +133,11 @@ def test_what_goes_in_comes_out_and_the_rest_is_counted(venue: str, rows: list[R
     assert dropped["beside"] == sum(t < first or t > HOUR_NOW for t in times)
     assert dropped["repeated"] == sum(first <= each[0] <= last for each in again)
     assert len(time) + dropped.total() == len(sent)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"{", b"[NaN]", b"[" * 100_000])
+def test_the_collector_is_at_work_again_after_any_answer(body: bytes) -> None:
+    """It is kept out while JSON is read, however that ends, and no longer."""
+    with pytest.raises(CryptovolError):
+        DIALECTS["coinbase"].read(Reply(200, {}, body), Ask("BTC", "USD", 0, HOUR), now=NOW)
+    assert gc.isenabled()
