@@ -230,8 +230,7 @@ def test_replay_of_a_file_without_symbols_answers_for_any_pair(tmp_path: Path, s
 
 def test_replay_of_an_empty_file_is_refused(tmp_path: Path) -> None:
     """A header alone is no market."""
-    path = tmp_path / "empty.csv"
-    path.write_text("time,open,high,low,close,volumefrom,volumeto\n")
+    (path := tmp_path / "empty.csv").write_text("time,open,high,low,close,volumefrom,volumeto\n")
     with pytest.raises(BarSchemaError, match="no bars"):
         ReplayMarket(path)
 
