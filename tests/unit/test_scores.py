@@ -51,3 +51,15 @@ def test_diebold_mariano_of_equal_losses_is_no_difference():
 def test_coverage_counts_what_lies_inside():
     """Half inside is one half."""
     assert scores.coverage(np.array([1.0, 3.0]), np.zeros(2), np.full(2, 2.0)) == 0.5
+
+
+def test_diebold_mariano_is_the_sum_over_all_pairs_of_hours():
+    """The statistic is that of the Bartlett-weighted sum over every pair of hours, written out."""
+    loss = RNG.random(60).cumsum() / 10
+    other = RNG.random(60)
+    away = (loss - other) - (loss - other).mean()
+    lags = 20  # a third of the rows
+    apart = np.abs(np.subtract.outer(np.arange(60), np.arange(60)))
+    variance = (np.maximum(1 - apart / (lags + 1), 0) * np.outer(away, away)).sum() / 60
+    test = scores.diebold_mariano(loss, other, horizon=24)
+    assert test.statistic == pytest.approx((loss - other).mean() / np.sqrt(variance / 60))

@@ -12,13 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from cryptovol import backtest, gate, params
+from cryptovol import backtest, params
 from cryptovol.backtest import Forecasts
-from cryptovol.bars import Bars
-from cryptovol.errors import ConfigError, GateRefusedError
-from cryptovol.market import files
-from cryptovol.params import Params
-from cryptovol.times import HOUR, parse_instant
+from cryptovol.commands import barfile
+from cryptovol.errors import ConfigError
+from cryptovol.times import parse_instant
 
 Parsers = argparse._SubParsersAction
 EPILOG = """The first forecast is the one `cryptovol run --as-of START` would serve: same history, gate, features and fit.
@@ -59,31 +57,14 @@ def run(args: argparse.Namespace) -> int:
     if level not in science.train.levels:
         raise ConfigError(f"--level {level} is not calibrated; use one of {', '.join(map(str, science.train.levels))}")
     start = parse_instant(args.start)
-    table = backtest.table_from(_gated(args, science), args.horizon, science, start=start)
+    bars = barfile.gated(args.bars, science, symbol=args.symbol, quote=args.quote, end=args.end)
+    table = backtest.table_from(bars, args.horizon, science, start=start)
     with _bar() as progress:
         found = backtest.run(table, science, start=start, refit_hours=args.refit_hours, level=level, progress=progress)
     if args.out is not None:
         write(args.out, found)
     _print(args, found)
     return 0
-
-
-def _gated(args: argparse.Namespace, science: Params) -> Bars:
-    """Return the file's bars that pass the gate, as the pipeline would have let them through."""
-    bars = files.read(args.bars, symbol=args.symbol, quote=args.quote)
-    last = parse_instant(args.end) if args.end else int(np.max(bars.time, initial=0)) + HOUR
-    bars = bars.closed_by(last)
-    report = gate.check(
-        bars, as_of=last, params=science.gate, symbol=args.symbol, quote=args.quote,
-        stand_in_quotes=science.sources.stand_in_quotes,
-    )  # fmt: skip
-    if report.refused:
-        raise GateRefusedError(
-            f"the gate refused {args.bars}: {'; '.join(report.reasons)}. Cure: `cryptovol validate --bars {args.bars}` "
-            "writes the whole report; the limits are in params.yaml",
-            report.reasons, findings=report.counts, refused_by=report.refused_by,
-        )  # fmt: skip
-    return bars.take(report.clean)
 
 
 @contextmanager
