@@ -80,7 +80,7 @@ check: setup ## black, flake8, mypy strict, architecture tests
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --check . ; exit 1; }
 	@$(BIN)/flake8
 	@$(BIN)/mypy layers/core/python/cryptovol functions/predict
-	@for stage in ingest validate featurize train score; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
+	@for stage in ingest validate featurize train score tune; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
 	@cd airflow/dags && $(CURDIR)/$(AIRFLOW_VENV)/bin/python -m mypy --config-file ../mypy.ini --cache-dir $(CURDIR)/.mypy_cache/airflow .
 	@$(PYTEST) -q --durations=0 tests/architecture
 

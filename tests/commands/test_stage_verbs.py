@@ -1,4 +1,4 @@
-"""The stage verbs and `models` on a folder, as `dvc repro` and people call them."""
+"""The stage verbs on a folder, as `dvc repro` and people call them."""
 
 import json
 from pathlib import Path
@@ -83,22 +83,3 @@ def test_verb_of_the_future_exits_with_2(tmp_path, capsys):
     """Nothing is known about the future, and the message says what to do."""
     assert cli.main(["ingest", "--store", str(tmp_path), "--symbol", "BTC", "--as-of", "2999-01-01T00:00:00Z"]) == 2
     assert "2999" in capsys.readouterr().err
-
-
-def test_models_list_show_and_roll_back(folder, capsys):
-    """The ledger is listed, the champion shown, and a rollback is one more entry that serves."""
-    own = ["--store", str(folder), "--symbol", "BTC"]
-    assert cli.main(["models", "list", *own]) == 0
-    assert "promoted" in capsys.readouterr().out
-    assert cli.main(["models", "show", "--horizon", "24", "--json", *own]) == 0
-    card = json.loads(capsys.readouterr().out)
-    assert card["scores"]["model"]["qlike"] > 0 and card["promotion"]["decision"] == "promoted"
-    assert cli.main(["models", "rollback", "--horizon", "24", "--to", "1", "--json", *own]) == 0
-    assert json.loads(capsys.readouterr().out)["decision"] == "rolled_back"
-
-
-def test_models_rollback_to_nothing_is_refused(folder, capsys):
-    """An entry that does not exist is refused with those that do."""
-    own = ["--store", str(folder), "--symbol", "BTC", "--horizon", "6"]
-    assert cli.main(["models", "rollback", "--to", "99", *own]) == 1
-    assert "one of 1" in capsys.readouterr().err

@@ -303,10 +303,42 @@ def test_health_tells_ok_degraded_and_unready(api: Api) -> None:
 
 
 def test_model_card_tells_header_scores_and_levels(api: Api) -> None:
-    """The card names the model of a symbol and horizon."""
+    """The card names the model of a symbol and horizon, what it is for, and has exactly the contract's members."""
     card = api.get("/model?symbol=BTC&horizon_hours=6").json_body
     assert card["name"].endswith("h6") and card["levels"] == [0.5, 0.9] and card["refused"] is None
-    assert card["scores"] == {"qlike": {"model": 0.1}} and card["header"]["spec"]["names"] == list(FEATURE_NAMES)
+    assert card["scores"]["qlike"] == {"model": 0.1} and card["header"]["spec"]["names"] == list(FEATURE_NAMES)
+    assert card["decision"]["decision"] == "promoted" and card["decision"]["entry"] == 1
+    assert sum(map(len, card["features"].values())) == 36 and card["use"]["not_intended"]
+    contract = api.get("/openapi.json").json_body["components"]["schemas"]["ModelCard"]
+    assert set(card) == set(contract["required"]) == set(contract["properties"])
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/markdown", "text/markdown"),
+        ("text/markdown, application/json;q=0.5", "text/markdown"),
+        ("text/markdown;q=0.2, application/json", "application/json"),
+        ("text/markdown;q=0", "application/json"),
+        ("text/markdown;q=x", "application/json"),
+        ("*/*", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_model_card_comes_as_json_unless_markdown_is_preferred(api: Api, accept: str, kind: str) -> None:
+    """The same address gives the card for programs or for people, as the Accept header asks."""
+    answer = api.get("/model", accept=accept)
+    assert answer.status_code == 200 and answer.headers.get("Content-Type", "application/json").split(";")[0] == kind
+    assert (b"## Intended use" in answer.body) is (kind == "text/markdown")
+    assert answer.headers["Vary"] == "Accept"
+
+
+def test_model_card_does_without_a_ledger_entry_that_is_gone(api: Api) -> None:
+    """What serves is told also where the decision about it cannot be read."""
+    for key in [key for key in api.store.objects if "/ledger/" in key]:
+        del api.store.objects[key]
+    answer = api.get("/model")
+    assert answer.status_code == 200 and answer.json_body["decision"] == {}
 
 
 def test_scoreboard_route_returns_the_newest_board_or_404(api: Api) -> None:

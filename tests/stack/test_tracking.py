@@ -73,6 +73,23 @@ def test_tracker_logs_registers_and_aliases(server):
     assert run.data.tags["market"] == "simulated"
 
 
+def test_a_note_is_a_run_without_a_registered_version(server):
+    """Parameters, series and pictures are in MLflow once, and no model is registered under the name."""
+    from mlflow.tracking import MlflowClient
+
+    own = {**RUN, "identity": "s1-50", "series": {"best_qlike": [0.4, 0.3, 0.3]}}
+    del own["fold_metrics"]
+    tracker = MlflowTracker(server)
+    first = tracker.note("cryptovol-test-h24-tuning", **own)
+    assert tracker.note("cryptovol-test-h24-tuning", **own) == first and first.version == ""
+    client = MlflowClient(tracking_uri=server)
+    run = client.get_run(first.run_id)
+    assert run.info.run_name == "cryptovol-test-h24-tuning" and run.data.params["forest.trees"] == "10"
+    assert [m.value for m in client.get_metric_history(first.run_id, "best_qlike")] == [0.4, 0.3, 0.3]
+    assert {a.path for a in client.list_artifacts(first.run_id, "plots")} == {"plots/a.svg"}
+    assert not [model for model in client.search_registered_models() if model.name.endswith("-tuning")]
+
+
 def test_tracker_without_a_server_is_a_failure_that_may_pass():
     """No server is a retryable error with the address in it."""
     url = f"http://127.0.0.1:{free_port()}"

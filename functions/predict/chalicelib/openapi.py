@@ -43,6 +43,7 @@ def _schemas() -> dict[str, Schema]:
         "Features": _object(FEATURE_NAMES, **{name: NUMBER for name in FEATURE_NAMES}),
         "Ask": _object((), **ask),
         "Forecast": _forecast(),
+        "ModelCard": _card(),
         "Problem": {**_object(tuple(problem), **problem, status={"type": "integer"}), "additionalProperties": True},
     }
 
@@ -77,10 +78,35 @@ def _forecast() -> Schema:
     return {"oneOf": [_object((*frame, *one), **frame, **one), _object((*frame, *batch), **frame, **batch)]}
 
 
+def _card() -> Schema:
+    text: Schema = {"type": "string"}
+    texts: Schema = {"type": "array", "items": text}
+    block: Schema = {"type": "object"}
+    told: Schema = {
+        name: text for name in ("name", "bundle_sha256", "trained_at", "symbol", "quote", "market", "source")
+    }
+    told |= {name: block for name in ("use", "data", "features", "model", "scores", "lineage", "decision", "header")}
+    more: Schema = {
+        "version": {"type": ["string", "null"]},
+        "horizon_hours": {"type": "integer"},
+        "coverage": {"type": "array", "items": _object(("level", "covered"), level=NUMBER, covered=NUMBER)},
+        "limits": texts,
+        "levels": {"type": "array", "items": NUMBER},
+        "refused": {"type": ["string", "null"], "description": "why a newer champion does not serve"},
+    }
+    return _object((*told, *more), **told, **more)
+
+
 def _answers(schema: Schema, errors: tuple[int, ...]) -> dict[str, Any]:
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     good = {"description": "the answer", "content": {"application/json": {"schema": schema}}}
     return {"200": good, **{str(status): {"description": "a problem", "content": problem} for status in errors}}
+
+
+def _model_answers() -> dict[str, Any]:
+    answers = _answers({"$ref": "#/components/schemas/ModelCard"}, ERRORS["plain"])
+    answers["200"]["content"]["text/markdown"] = {"schema": {"type": "string"}}
+    return answers
 
 
 def _query(*names: str) -> list[Schema]:
@@ -100,7 +126,7 @@ def document() -> dict[str, Any]:
             "get": {"parameters": [symbol, *options], "responses": _answers(forecast, ERRORS["forecast"])}
         },
         "/scoreboard/{symbol}": {"get": {"parameters": [symbol], "responses": _answers(plain, ERRORS["plain"])}},
-        "/model": {"get": {"parameters": [*_query("symbol"), *options], "responses": _answers(plain, ERRORS["plain"])}},
+        "/model": {"get": {"parameters": [*_query("symbol"), *options], "responses": _model_answers()}},
         "/health": {"get": {"responses": _answers(plain, (503,))}},
         "/openapi.json": {"get": {"responses": _answers(plain, ())}},
     }

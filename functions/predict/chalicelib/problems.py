@@ -13,6 +13,7 @@ from cryptovol.errors import (
     CryptovolError,
     DataError,
     FeatureMismatchError,
+    FeatureValueError,
     NotEnoughBarsError,
     TransientError,
     UnknownSymbolError,
@@ -82,6 +83,8 @@ def from_error(error: CryptovolError, *, callers_data: bool) -> Problem:
         return Problem(404, error.code, str(error))
     if isinstance(error, ConfigError):
         return Problem(422, "invalid_value", str(error))
+    if callers_data and isinstance(error, FeatureValueError):
+        return Problem(422, error.code, str(error), features=error.features)
     if callers_data and isinstance(error, BarSchemaError):
         return Problem(422, error.code, str(error))
     if callers_data and isinstance(error, NotEnoughBarsError):

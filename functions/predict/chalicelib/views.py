@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from chalicelib.problems import Headers, Problem, from_error
 from chalicelib.serve import request_id
 from chalicelib.service import Service
 
-from cryptovol import keys, tables
+from cryptovol import card, card_text, keys, ledger, tables
 from cryptovol.errors import CryptovolError, KeyNotFoundError, StoreUnavailableError
 from cryptovol.forecasts import Ask, Forecast
 from cryptovol.serving import Served
 from cryptovol.times import HOUR, format_instant
 
 CACHE_SECONDS = 15
+MARKDOWN = "text/markdown"
 
 
 def predict(service: Service, event: HttpRequest) -> Forecast:
@@ -64,19 +67,46 @@ def _query(event: HttpRequest) -> dict[str, list[str]]:
     return dict(event.to_original_event().get("multiValueQueryStringParameters") or {})
 
 
-def model(service: Service, event: HttpRequest) -> dict[str, Any]:
-    """Return the card of the champion that serves a symbol and horizon."""
+def model(service: Service, event: HttpRequest) -> Response:
+    """Return the card of the champion that serves a symbol and horizon, as JSON or, where it is preferred, Markdown."""
     query = _query(event)
     symbol = query.pop("symbol", [service.params.symbols[0]])
     asked = bodies.from_query(symbol[0], query, request_id=request_id(event))
     served = service.forecaster.served(asked.ask)
-    return {
-        **_identity(served),
-        "header": dict(served.bundle.header),
-        "levels": list(served.bundle.levels),
-        "scores": dict(served.bundle.scores),
-        "refused": served.refused or None,
-    }
+    found, champion, header = served.bundle, served.champion, served.bundle.header
+    decision = _decision(service, served)
+    made = card.build(
+        header, found.scores, bundle_sha256=found.sha256, lineage=decision.get("lineage", {}),
+        decision=decision, version=champion.version,
+    )  # fmt: skip
+    headers: Headers = {"Vary": "Accept"}
+    if _prefers_markdown(event.headers.get("accept", "")):
+        kind: Headers = {"Content-Type": f"{MARKDOWN}; charset=utf-8"}
+        return Response(card_text.markdown(made), headers={**headers, **kind})
+    more = {"header": dict(header), "levels": list(found.levels), "refused": served.refused or None}
+    return Response({**made, **more, "scores": {**found.scores, **made["scores"]}}, headers=headers)
+
+
+def _decision(service: Service, served: Served) -> Mapping[str, Any]:
+    """Return the ledger's entry that made the champion; nothing where it cannot be read: the card does without."""
+    header, champion = served.bundle.header, served.champion
+    pair = keys.series(header["symbol"], header["quote"])
+    try:
+        entry = ledger.one(service.store, header["market"], pair, served.bundle.horizon, champion.entry)
+    except StoreUnavailableError:
+        return {}
+    return entry.body if entry else {}
+
+
+def _prefers_markdown(accept: str) -> bool:
+    """Return whether an ``Accept`` header names Markdown, and JSON, itself or by a pattern, with no more weight."""
+    weights = {"": 0.0}
+    for part in accept.lower().split(","):
+        kind, *options = (text.strip() for text in part.split(";"))
+        given = next((text[2:] for text in options if text.startswith("q=")), "1")
+        weights[kind] = float(given) if re.fullmatch(r"[01](\.\d{0,3})?", given) else 0.0
+    json_weight = max(weights.get(kind, 0.0) for kind in ("application/json", "application/*"))
+    return weights.get(MARKDOWN, 0.0) > 0 and weights[MARKDOWN] >= json_weight
 
 
 def _identity(served: Served) -> dict[str, Any]:

@@ -80,6 +80,17 @@ class Bars:
         """Return the bars whose opening time lies in ``[start, end)``, unix seconds."""
         return self.take((self.time >= start) & (self.time < end))
 
+    def last_hours(self, hours: int) -> Bars:
+        """Return what a window of `hours` that ends with the newest bar needs.
+
+        The rows must be sorted by time. They begin with the newest bar at or before the window's first hour, so that
+        the hourly grid over them holds the whole window even if that hour has no bar.
+        """
+        if not len(self):
+            return self
+        first = np.searchsorted(self.time, self.time[-1] - (hours - 1) * HOUR, side="right") - 1
+        return self.take(slice(max(int(first), 0), None))
+
     def stamped(self, *, source: str, fetched_at: int) -> Bars:
         """Return the same bars with another source name and fetch time."""
         n = len(self)

@@ -15,7 +15,8 @@ from cryptovol.errors import CryptovolError
 # only the module of its verb, so that a process pays for nothing else.
 MODULES = {
     "run": ("run",), "up": ("up",), "down": ("down",), "status": ("status",),
-    "ingest": ("ingest",), "validate": ("validate",), "stages": ("featurize", "train", "score"),
+    "ingest": ("ingest",), "validate": ("validate",), "stages": ("featurize", "train"),
+    "score": ("score",), "tune": ("tune",),
     "predict": ("predict",), "backtest": ("backtest",), "models": ("models",), "sources": ("sources",),
     "replay": ("replay",), "deploy": ("deploy",), "version": ("version",), "sidecar": ("sidecar",),
 }  # fmt: skip

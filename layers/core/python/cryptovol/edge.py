@@ -26,6 +26,7 @@ Handler = Callable[[Mapping[str, Any], object], Result]
 ROWS = {
     "ingest": "rows_new", "validate": "rows_clean", "featurize": "rows_features", "train": "rows_trained",
     "version": "rows_versioned", "score": "rows_scored",
+    "tune": "rows_tuned",
 }  # fmt: skip
 
 

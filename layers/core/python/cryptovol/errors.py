@@ -15,15 +15,19 @@
     │   └── ConflictError         another writer was first; read again and retry
     ├── DataError                 the data is at fault: a person looks                         exit 1
     │   ├── BarSchemaError        a server's or file's rows are not bars
+    │   ├── ForecastFileError     a file's rows cannot be read as forecasts
     │   ├── SourceContradictionError  a source's bars are no longer those it gave before
     │   ├── NotEnoughBarsError    carries needed and found
     │   ├── StaleDataError        the newest bar is older than a forecast may stand on
+    │   ├── LeakError             a feature or a target knows hours that it must not know
     │   └── GateRefusedError      carries the gate report's findings
     ├── ModelError                the model is at fault                                        exit 1
     │   ├── ModelNotFoundError    there is no champion to serve
     │   ├── BundleRefusedError    a bundle's hash, format or feature spec does not match
+    │   ├── LedgerBrokenError     the decisions about models do not follow from one another
     │   ├── ModelExpiredError     the champion is older than a model may serve
-    │   └── FeatureMismatchError  carries missing and unexpected feature names
+    │   ├── FeatureMismatchError  carries missing and unexpected feature names
+    │   └── FeatureValueError     carries the names of features that no forecast can be made from
     └── KeyNotFoundError          nothing is stored under that key                             exit 3
 """
 
@@ -119,6 +123,12 @@ class BarSchemaError(DataError):
     code = "bar_schema"
 
 
+class ForecastFileError(DataError):
+    """Raised when a file's rows cannot be read as forecasts of the bars beside it."""
+
+    code = "forecast_file"
+
+
 class SourceContradictionError(DataError):
     """Raised when a source gives other bars for most of the hours that it is asked for again."""
 
@@ -140,6 +150,12 @@ class StaleDataError(DataError):
     """Raised when the newest bar is too old for a forecast that was not asked for with `allow_stale`."""
 
     code = "stale_data"
+
+
+class LeakError(DataError):
+    """Raised when an audit finds a feature or a target that knows hours which it must not know."""
+
+    code = "leak"
 
 
 class GateRefusedError(DataError):
@@ -181,6 +197,12 @@ class BundleRefusedError(ModelError):
     code = "bundle_refused"
 
 
+class LedgerBrokenError(ModelError):
+    """Raised when a ledger of promotions, or the pointer to its champion, is not what its own writers left."""
+
+    code = "ledger_broken"
+
+
 class ModelExpiredError(ModelError):
     """Raised when the champion is too old for a forecast that was not asked for with `allow_stale`."""
 
@@ -196,6 +218,19 @@ class FeatureMismatchError(ModelError):
         super().__init__(message)
         self.missing = tuple(missing)
         self.unexpected = tuple(unexpected)
+
+
+class FeatureValueError(ModelError):
+    """Raised when a feature has no finite number, or one so far out that no finite forecast follows from it.
+
+    `features` has the names.
+    """
+
+    code = "feature_value"
+
+    def __init__(self, message: str, features: Sequence[str]) -> None:
+        super().__init__(message)
+        self.features = tuple(features)
 
 
 class KeyNotFoundError(CryptovolError):

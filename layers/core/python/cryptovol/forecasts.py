@@ -11,8 +11,8 @@ import numpy as np
 
 from cryptovol import tables
 from cryptovol.bars import PRICES, Bars, Floats
-from cryptovol.errors import BarSchemaError, FeatureMismatchError
-from cryptovol.features import FEATURE_NAMES
+from cryptovol.errors import BarSchemaError, FeatureMismatchError, FeatureValueError, NotEnoughBarsError
+from cryptovol.features import FEATURE_NAMES, WARMUP
 from cryptovol.serving import Moment, Served
 from cryptovol.times import HOUR, format_instant
 from cryptovol.volatility import HOURS_PER_YEAR
@@ -73,20 +73,41 @@ class View:
 
 
 def single(ask: Ask, view: View, known: Moment) -> Forecast:
-    """Return the forecast at one moment."""
+    """Return the forecast at one moment.
+
+    Raises
+    ------
+    NotEnoughBarsError
+        If a baseline lacks the hours it needs.
+    FeatureValueError
+        If the features lie so far out that no finite forecast follows.
+    """
     values = known.values[None, :]
+    baselines = view.served.bundle.baselines(known.log_return)
+    if not all(math.isfinite(value) for value in baselines.values()):
+        found = int(np.isfinite(known.log_return[-WARMUP:]).sum()) + 1
+        raise NotEnoughBarsError(
+            f"the baselines beside a forecast need {WARMUP} hours of bars without large gaps, found {found} of them",
+            needed=WARMUP, found=found,
+        )  # fmt: skip
     return {
         **_frame(ask, view),
         **_values(view, values)[0],
         "as_of": format_instant(known.as_of),
         "data_age_seconds": view.now - known.as_of,
         "source": known.source or view.served.bundle.header.get("source", ""),
-        "baselines": view.served.bundle.baselines(known.log_return),
+        "baselines": baselines,
     }
 
 
 def batch(ask: Ask, view: View, values: Floats) -> Forecast:
-    """Return the forecasts from ready features of shape (n, 36), one per row under ``predictions``."""
+    """Return the forecasts from ready features of shape (n, 36), one per row under ``predictions``.
+
+    Raises
+    ------
+    FeatureValueError
+        If a row lies so far out that no finite forecast follows.
+    """
     unknown = {"as_of": None, "data_age_seconds": None, "source": CALLER, "baselines": None}
     return {**_frame(ask, view), **unknown, "predictions": _values(view, values)}
 
@@ -128,35 +149,56 @@ def _frame(ask: Ask, view: View) -> Forecast:
 
 def _values(view: View, values: Floats) -> list[Forecast]:
     bundle = view.served.bundle
-    volatility = bundle.predict(values)
-    lower, upper = bundle.interval(volatility, view.level)
+    with np.errstate(over="ignore", invalid="ignore"):
+        volatility = bundle.predict(values)
+        lower, upper = bundle.interval(volatility, view.level)
+        annual = volatility * math.sqrt(HOURS_PER_YEAR)
+    able = np.isfinite(annual) & np.isfinite(upper) & (volatility > 0)
+    if not able.all():
+        row = int(np.argmin(able))
+        raise FeatureValueError(
+            f"row {row} of {len(values)} gives {volatility[row]:.3g} per hour, which is no volatility; its features lie too"
+            " far outside the training range",
+            bundle.out_of_distribution(values[row]),
+        )
     return [
         {
             "volatility": float(predicted),
-            "volatility_annualized": float(predicted) * math.sqrt(HOURS_PER_YEAR),
+            "volatility_annualized": float(year),
             "interval": {"level": view.level, "lower": float(low), "upper": float(high)},
             "drift": {"ratio": view.drift_ratio, "out_of_distribution": bundle.out_of_distribution(row)},
         }
-        for predicted, low, high, row in zip(volatility, lower, upper, values, strict=True)
+        for predicted, year, low, high, row in zip(volatility, annual, lower, upper, values, strict=True)
     ]
 
 
-def check_bars(bars: Bars, now: int) -> None:
-    """Raise `BarSchemaError` unless a caller's bars are closed hours in order, with prices that can be.
+def check_bars(bars: Bars, now: int, *, symbol: str, log_return_limit: float) -> None:
+    """Raise `BarSchemaError` unless a caller's bars are closed hours of one market in order, with prices that can be.
 
     Parameters
     ----------
     now
         Unix seconds; a bar that closes later is not closed.
+    symbol
+        The coin asked for.
+    log_return_limit
+        The gate's: a larger move in an hour, either way, is another market's price or none.
     """
     prices = np.column_stack([getattr(bars, name) for name in PRICES])
+    numbers = np.column_stack([prices, bars.volume_base])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        moves = np.abs(np.diff(np.log(bars.close), prepend=np.nan))
+    jumps = (moves > log_return_limit) & (np.diff(bars.time, prepend=0) == HOUR)
     faults = {
+        f"the bar is not of {symbol}": bars.symbol != symbol,
+        "a price or the volume is not a finite number": ~np.isfinite(numbers).all(axis=1),
         "time is not on a full hour": bars.time % HOUR != 0,
         "time is not after the bar before": np.r_[False, np.diff(bars.time) <= 0],
         "the bar is not closed yet": bars.time + HOUR > now,
         "a price is not above 0": ~(prices > 0).all(axis=1),
         "open or close is outside [low, high]": (prices.max(axis=1) > bars.high) | (prices.min(axis=1) < bars.low),
         "volume is below 0": bars.volume_base < 0,
+        f"the log price moves by more than {log_return_limit:g} in an hour; is a bar of another market among them?": jumps,
     }
     for fault, rows in faults.items():
         if rows.any():
@@ -164,7 +206,15 @@ def check_bars(bars: Bars, now: int) -> None:
 
 
 def as_row(features: Mapping[str, float]) -> Floats:
-    """Return one row of features, shape (36,), in the model's order; raise `FeatureMismatchError` for other names."""
+    """Return one row of features, shape (36,), in the model's order.
+
+    Raises
+    ------
+    FeatureMismatchError
+        For other names than the model's.
+    FeatureValueError
+        If a value is not a finite number.
+    """
     missing = [name for name in FEATURE_NAMES if name not in features]
     unexpected = [name for name in features if name not in FEATURE_NAMES]
     if missing or unexpected:
@@ -173,4 +223,8 @@ def as_row(features: Mapping[str, float]) -> Floats:
             missing=missing,
             unexpected=unexpected,
         )
-    return np.array([features[name] for name in FEATURE_NAMES], dtype=np.float64)
+    row = np.array([features[name] for name in FEATURE_NAMES], dtype=np.float64)
+    if not np.isfinite(row).all():
+        without = [FEATURE_NAMES[j] for j in np.flatnonzero(~np.isfinite(row))]
+        raise FeatureValueError(f"a row needs a finite number for each feature; {', '.join(without)} has none", without)
+    return row

@@ -11,6 +11,9 @@
     models/<market>/<series>/h<horizon>/bundles/<sha256>/<file>
     models/<market>/<series>/h<horizon>/ledger/<sequence>.json
     models/<market>/<series>/h<horizon>/champion.json, aliases.json
+    models/<market>/<series>/h<horizon>/tuning/tuned.json
+    models/<market>/<series>/h<horizon>/tuning/<study>/log/<number>.json
+    models/<market>/<series>/h<horizon>/revisions/<sha256>.json   DVC revision that first held a bundle
     predictions/<market>/<series>/h<horizon>/<as_of>/<bundle>.json
     scoreboard/<market>/<series>/<as_of>.json and latest.json
     runs/<run_id>/<series>/<stage>.json
@@ -104,6 +107,21 @@ def champion(market: str, pair: str, horizon: int) -> str:
 def aliases(market: str, pair: str, horizon: int) -> str:
     """Return the key of the note that says which ledger entry the registry's aliases were set from."""
     return f"{model(market, pair, horizon)}/aliases.json"
+
+
+def revision(market: str, pair: str, horizon: int, *, sha256: str) -> str:
+    """Return the key of the note that says which DVC revision first held a bundle."""
+    return f"{model(market, pair, horizon)}/revisions/{sha256}.json"
+
+
+def tuned(market: str, pair: str, horizon: int) -> str:
+    """Return the key of the parameters that the last search found."""
+    return f"{model(market, pair, horizon)}/tuning/tuned.json"
+
+
+def tuning_log(market: str, pair: str, horizon: int, *, study: str) -> str:
+    """Return the prefix of one study's records."""
+    return f"{model(market, pair, horizon)}/tuning/{study}/log/"
 
 
 def predictions(market: str, pair: str, horizon: int) -> str:

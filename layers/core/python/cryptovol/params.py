@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from cryptovol.errors import ConfigError
+from cryptovol.tuneparams import TuneParams
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,7 @@ class PromotionParams:
 
     dm_level: float
     least_rows: int
+    suspect_r2_log: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,7 @@ class Params:
     gate: GateParams
     featurize: FeaturizeParams
     train: TrainParams
+    tune: TuneParams
     promotion: PromotionParams
     predict: PredictParams
     score: ScoreParams
@@ -164,7 +167,7 @@ def load(path: Path) -> Params:
     ------
     ConfigError
         If the file is absent or not YAML, or a name is missing, unknown or of the wrong type; the message gives
-        the full name, for instance ``gate.null_share``.
+        the full name, for instance ``gate.null_share``. So it is for lists whose lengths do not fit together.
     """
     import yaml
 
@@ -175,6 +178,9 @@ def load(path: Path) -> Params:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     params: Params = build(Params, raw, "")
+    limits, horizons = params.promotion.suspect_r2_log, params.featurize.horizons
+    if len(limits) != len(horizons):
+        raise ConfigError(f"params.yaml: promotion.suspect_r2_log gives {len(limits)} for {len(horizons)} horizons")
     return params
 
 

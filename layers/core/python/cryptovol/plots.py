@@ -15,7 +15,8 @@ LABEL_EVERY = 60  # points: more labels would overlap
 POINTS = 360  # per line: more is slower to draw and no clearer
 
 
-def _chart(kind: str, title: str, **options: Any) -> Any:
+def chart(kind: str, title: str, **options: Any) -> Any:
+    """Return an empty pygal chart of a kind, for instance ``Line``, in the size and style all our pictures have."""
     import pygal
 
     return getattr(pygal, kind)(
@@ -24,7 +25,7 @@ def _chart(kind: str, title: str, **options: Any) -> Any:
     )  # fmt: skip
 
 
-def _svg(chart: Any) -> bytes:
+def svg(chart: Any) -> bytes:
     """Return the drawing without pygal's comments, which carry the date: equal numbers, equal bytes."""
     return re.sub(rb"<!--.*?-->", b"", bytes(chart.render()), flags=re.DOTALL)
 
@@ -44,24 +45,24 @@ def _forecast(bundle: Bundle) -> bytes:
     at = slice(None, None, every)
     times = [datetime.fromtimestamp(int(t) + HOUR, UTC) for t in window["time"][at]]
     title = f"{bundle.header['name']}: volatility of the next {bundle.horizon} h, % per hour, out of sample"
-    chart = _chart("Line", title)
-    chart.x_labels = [f"{t:%Y-%m-%d}" if i % LABEL_EVERY == 0 else "" for i, t in enumerate(times)]
+    drawn = chart("Line", title)
+    drawn.x_labels = [f"{t:%Y-%m-%d}" if i % LABEL_EVERY == 0 else "" for i, t in enumerate(times)]
     for label, name in (("realized", "realized"), ("forecast", "predicted"), ("HAR", "har")):
-        chart.add(label, [round(100 * float(v), 4) for v in window[name][at]])
-    return _svg(chart)
+        drawn.add(label, [round(100 * float(v), 4) for v in window[name][at]])
+    return svg(drawn)
 
 
 def _qlike(bundle: Bundle) -> bytes:
-    chart = _chart("HorizontalBar", f"{bundle.header['name']}: QLIKE on the same hours, lower is better")
+    drawn = chart("HorizontalBar", f"{bundle.header['name']}: QLIKE on the same hours, lower is better")
     for name, errors in [("model", bundle.scores["model"]), *bundle.scores["baselines"].items()]:
-        chart.add(name, round(errors["qlike"], 4))
-    return _svg(chart)
+        drawn.add(name, round(errors["qlike"], 4))
+    return svg(drawn)
 
 
 def _weights(bundle: Bundle) -> bytes:
     names, weights = bundle.header["spec"]["names"], bundle.model.weights
     order = np.argsort(np.abs(weights))[-15:]
-    chart = _chart("HorizontalBar", f"{bundle.header['name']}: the 15 largest ridge weights", show_legend=False)
-    chart.x_labels = [names[j] for j in order]
-    chart.add("weight", [round(float(weights[j]), 4) for j in order])
-    return _svg(chart)
+    drawn = chart("HorizontalBar", f"{bundle.header['name']}: the 15 largest ridge weights", show_legend=False)
+    drawn.x_labels = [names[j] for j in order]
+    drawn.add("weight", [round(float(weights[j]), 4) for j in order])
+    return svg(drawn)

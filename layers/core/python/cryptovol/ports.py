@@ -104,6 +104,19 @@ class Tracker(Protocol):
     ) -> TrackedRun:
         """Record one run of model `name` and register its version; return what was recorded."""
 
+    def note(
+        self,
+        name: str,
+        *,
+        identity: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        series: Mapping[str, list[float]],
+        artifacts: Mapping[str, bytes],
+        tags: Mapping[str, str],
+    ) -> TrackedRun:
+        """Record one run that made no model, once per `identity`; the version of what is returned is empty."""
+
     def alias(self, name: str, *, version: str, alias: str) -> None:
         """Point the alias ``champion`` or ``challenger`` of model `name` at a version."""
 

@@ -14,17 +14,18 @@ from typing import Any
 import numpy as np
 
 from cryptovol import bars as bars_module
-from cryptovol import bundle, features, history, keys, ledger
+from cryptovol import champions, features, history, keys, ledger
 from cryptovol.bars import Bars, Floats
 from cryptovol.bundle import Bundle
 from cryptovol.errors import (
     BundleRefusedError,
     KeyNotFoundError,
+    LedgerBrokenError,
     ModelNotFoundError,
     NotEnoughBarsError,
     StoreUnavailableError,
 )
-from cryptovol.features import WARMUP
+from cryptovol.features import FEATURE_NAMES, WARMUP
 from cryptovol.held import Held
 from cryptovol.history import Manifest
 from cryptovol.ledger import Champion
@@ -60,8 +61,8 @@ class Champions:
         ------
         ModelNotFoundError
             If there has never been a champion.
-        BundleRefusedError
-            If the first champion seen is refused; later ones leave the one before in place.
+        BundleRefusedError, LedgerBrokenError
+            If the first champion seen, or the pointer to it, is refused; later ones leave the one before in place.
         StoreUnavailableError
             If the store is away and nothing is held.
         """
@@ -83,19 +84,12 @@ class Champions:
                 )
             if known is not None and known.bundle.sha256 == champion.bundle_sha256:
                 return Served(champion, known.bundle)
-            return Served(champion, self._fetch(pair, horizon, champion.bundle_sha256))
-        except BundleRefusedError as error:
+            found = champions.fetch(self._store, self._market, pair, horizon, sha256=champion.bundle_sha256)
+            return Served(champion, found)
+        except (BundleRefusedError, LedgerBrokenError) as error:
             if known is None:
                 raise
             return replace(known, refused=str(error))
-
-    def _fetch(self, pair: str, horizon: int, sha256: str) -> Bundle:
-        found = bundle.fetch(self._store, keys.bundle(self._market, pair, horizon, sha256=sha256), sha256)
-        header = found.header
-        own = (header["market"], keys.series(header["symbol"], header["quote"]), found.horizon)
-        if own != (self._market, pair, horizon):
-            raise BundleRefusedError(f"bundle {sha256[:12]} is of {own}, not of {(self._market, pair, horizon)}")
-        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,14 +128,17 @@ def moment(bars: Bars, *, coverage: float, source: str) -> Moment:
         If bars are unsorted, repeated or off the hour.
     """
     n = len(bars)
-    # The grid has to begin at or before the longest window's first hour, even if that hour has no bar.
-    start = np.searchsorted(bars.time, bars.time[-1] - (WARMUP - 1) * HOUR, side="right") - 1 if n else 0
-    table = features.build(bars.take(slice(max(int(start), 0), n)), coverage=coverage)
-    if not n or not np.isfinite(table.values[-1]).all():
+    table = features.build(bars.last_hours(WARMUP), coverage=coverage)
+    if not n:
+        raise NotEnoughBarsError(f"a forecast needs {WARMUP} hours of bars, found none", needed=WARMUP, found=0)
+    missing = [FEATURE_NAMES[j] for j in np.flatnonzero(~np.isfinite(table.values[-1]))]
+    if missing:
+        found = int(((bars.time > bars.time[-1] - WARMUP * HOUR) & np.isfinite(bars.close)).sum())
         raise NotEnoughBarsError(
-            f"a forecast needs {WARMUP} hours of bars without large gaps, found {n} bars; give or ingest more history",
+            f"a forecast needs {WARMUP} hours of bars without large gaps, found {found} of them; {len(missing)} features,"
+            f" first {missing[0]}, have no value; give or ingest more history",
             needed=WARMUP,
-            found=n,
+            found=found,
         )
     return Moment(int(bars.time[-1]) + HOUR, table.values[-1], table.log_return, source)
 
@@ -187,7 +184,9 @@ class Moments:
     def _read_head(self, pair: str) -> Manifest:
         head = history.load_manifest(self._store, history.head_key(keys.clean(self._market, pair)))
         if head is None or head.last is None:
-            raise NotEnoughBarsError(f"{pair} has no clean bars; run the pipeline", needed=WARMUP, found=0)
+            raise NotEnoughBarsError(
+                f"{pair} has no clean bars, a forecast needs {WARMUP}; run the pipeline", needed=WARMUP, found=0
+            )
         return head
 
     def _bars(self, head: Manifest, symbol: str, quote: str, as_of: int) -> Bars:

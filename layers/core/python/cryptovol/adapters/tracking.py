@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,21 +54,64 @@ class MlflowTracker:
         TransientError
             If the server does not answer or refuses.
         """
+        identity = f"{name}/{tags['run_id']}/{tags['bundle_sha256'][:16]}"
+        with self._told(name):
+            run = self._recorded(name, identity, params, metrics, fold_metrics, artifacts, tags)
+            return TrackedRun(run.info.run_id, self._version(name, run, tags), self._url(run))
+
+    def note(
+        self,
+        name: str,
+        *,
+        identity: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        series: Mapping[str, list[float]],
+        artifacts: Mapping[str, bytes],
+        tags: Mapping[str, str],
+    ) -> TrackedRun:
+        """Log one run without a registered version; a run of the same identity is reused, not doubled.
+
+        Raises
+        ------
+        TransientError
+            If the server does not answer or refuses.
+        """
+        with self._told(name):
+            run = self._recorded(name, f"{name}/{identity}", params, metrics, series, artifacts, tags)
+            return TrackedRun(run.info.run_id, "", self._url(run))
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[None]:
+        """Turn MLflow's own errors into ours."""
         from mlflow.exceptions import MlflowException
 
-        identity = f"{name}/{tags['run_id']}/{tags['bundle_sha256'][:16]}"
         try:
-            experiment = self._experiment()
-            run = self._started(experiment, identity)
-            if run is None:
-                run = self._client.create_run(experiment, run_name=name, tags={**tags, IDENTITY: identity})
-                self._fill(run.info.run_id, params, metrics, fold_metrics, artifacts)
-                self._client.set_terminated(run.info.run_id)
-            version = self._version(name, run, tags)
+            yield
         except MlflowException as error:
             raise TransientError(f"MLflow at {self._uri} did not take the run of {name}: {error}") from error
-        url = f"{self._uri}/#/experiments/{experiment}/runs/{run.info.run_id}"
-        return TrackedRun(run.info.run_id, version, url)
+
+    def _url(self, run: Run) -> str:
+        return f"{self._uri}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+
+    def _recorded(
+        self,
+        name: str,
+        identity: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        series: Mapping[str, list[float]],
+        artifacts: Mapping[str, bytes],
+        tags: Mapping[str, str],
+    ) -> Run:
+        """Return the finished run of an identity, made unless it is there."""
+        experiment = self._experiment()
+        run = self._started(experiment, identity)
+        if run is None:
+            run = self._client.create_run(experiment, run_name=name, tags={**tags, IDENTITY: identity})
+            self._fill(run.info.run_id, params, metrics, series, artifacts)
+            self._client.set_terminated(run.info.run_id)
+        return run
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -152,14 +196,41 @@ class StoreTracker:
     ) -> TrackedRun:
         """Write the run under ``tracking/<name>/<bundle>/``; its version is the bundle's short hash."""
         version = tags["bundle_sha256"][:12]
-        prefix = f"tracking/{name}/{version}"
+        url = self._written(f"tracking/{name}/{version}", params, metrics, fold_metrics, artifacts, tags)
+        return TrackedRun(version, version, url)
+
+    def note(
+        self,
+        name: str,
+        *,
+        identity: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        series: Mapping[str, list[float]],
+        artifacts: Mapping[str, bytes],
+        tags: Mapping[str, str],
+    ) -> TrackedRun:
+        """Write the run under ``tracking/<name>/<identity>/`` unless it is there."""
+        prefix = f"tracking/{name}/{identity}"
+        if not self._store.exists(f"{prefix}/run.json"):
+            self._written(prefix, params, metrics, series, artifacts, tags)
+        return TrackedRun(identity, "", f"{prefix}/run.json")
+
+    def _written(
+        self,
+        prefix: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        series: Mapping[str, list[float]],
+        artifacts: Mapping[str, bytes],
+        tags: Mapping[str, str],
+    ) -> str:
+        """Write a run's files and return the key of the last, which names the rest."""
         for file, data in artifacts.items():
             self._store.put(f"{prefix}/{file}", data)
-        body = {
-            "params": flatten(params), "metrics": dict(metrics), "folds": dict(fold_metrics), "tags": dict(tags),
-        }  # fmt: skip
+        body = {"params": flatten(params), "metrics": dict(metrics), "folds": dict(series), "tags": dict(tags)}
         self._store.put(f"{prefix}/run.json", tables.encode_json(body))
-        return TrackedRun(version, version, f"{prefix}/run.json")
+        return f"{prefix}/run.json"
 
     def alias(self, name: str, *, version: str, alias: str) -> None:
         """Write the version an alias points at; a version never logged is refused."""

@@ -31,7 +31,7 @@ LAYER = "cryptovol-core"
 HANDLER = "handler.lambda_handler"
 # Lambda's own ceiling; a stage is stopped by its data's size, not by a guess.
 TIMEOUT_SECONDS = 900
-MEMORY_MB = {"train": 2048}
+MEMORY_MB = {"train": 2048, "tune": 2048}
 DEFAULT_MEMORY_MB = 1024
 ACTIVE_SECONDS = 60.0
 POLL_SECONDS = 0.1

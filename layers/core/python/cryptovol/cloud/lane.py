@@ -169,6 +169,7 @@ class Lane:
             environment={
                 **environs.cloud(plan.endpoint),
                 **plan.application,
+                "CRYPTOVOL_MARKET": plan.market.name,
                 **embedded.function_environ(self.folder, plan.layer),
             },
             buckets=(self._settings.bucket, mlflow_server.BUCKET, deploy.DVC_BUCKET),

@@ -26,6 +26,7 @@ get `live`: the venues in the order of params.yaml, and never made-up bars.
 # What a function is told of its surroundings; credentials come from its role, never from here.
 PASSED_ON = (
     "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_LAMBDA", "CRYPTOVOL_CLOUD", "CRYPTOVOL_BUCKET",
+    "CRYPTOVOL_MARKET",
     "MLFLOW_TRACKING_URI", "CRYPTOVOL_CRYPTOCOMPARE_KEY", *map(url_setting, VENUES),
 )  # fmt: skip
 

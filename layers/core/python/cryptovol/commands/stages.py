@@ -1,4 +1,4 @@
-"""`cryptovol featurize | train | score`: one stage at a time, on files or on the cloud; and what all stage verbs share."""
+"""`cryptovol featurize | train`: one stage at a time, on files or on the cloud; and what all stage verbs share."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ HELP = {
     "featurize": "compute the 36 features and the targets",
     "train": "train challengers, compare, promote or reject",
     "score": "hold served forecasts against what was realized",
+    "tune": "search better parameters for the next trainings",
 }
 EPILOG = """A stage reads what the stage before returned: from --event FILE, or from the run it belongs to (--run-id).
 
@@ -33,7 +34,7 @@ EPILOG = """A stage reads what the stage before returned: from --event FILE, or 
 
 def add(parsers: Parsers[argparse.ArgumentParser]) -> None:
     """Declare the stage verbs that have no options of their own."""
-    for verb in ("featurize", "train", "score"):
+    for verb in ("featurize", "train"):
         declare(parsers, verb)
 
 
@@ -95,8 +96,10 @@ def step(verb: str) -> Callable[[StageEvent, Ports, Params], Result]:
     return steps[verb]
 
 
-def wanted(args: argparse.Namespace, ports: Ports) -> list[StageEvent]:
-    """Return one event per symbol, each with what the stage before gave."""
+def wanted(
+    args: argparse.Namespace, ports: Ports, *, before: Callable[[StageEvent, Ports], dict[str, Any]] | None = None
+) -> list[StageEvent]:
+    """Return one event per symbol, each with what the stage before gave, or with what `before` returns."""
     if args.event is not None:
         return [events.parse(_read_event(args.event))]
     symbols = args.symbol.split(",") if args.symbol else ports.params.symbols
@@ -105,7 +108,9 @@ def wanted(args: argparse.Namespace, ports: Ports) -> list[StageEvent]:
     found = []
     for symbol in symbols:
         own = {"symbol": symbol.strip(), "quote": quote, "as_of": as_of, "run_id": args.run_id}
-        found.append(events.parse({**_before(args.verb, events.parse(own), ports), **own}))
+        event = events.parse(own)
+        given = before(event, ports) if before is not None else _before(args.verb, event, ports)
+        found.append(events.parse({**given, **own}))
     return found
 
 

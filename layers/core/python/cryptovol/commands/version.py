@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cryptovol import edge, events, history, keys
+from cryptovol import edge, events, history, keys, tables
 from cryptovol.errors import ConfigError
 from cryptovol.events import Result, StageEvent
 from cryptovol.params import Params
@@ -73,7 +73,17 @@ def record(event: StageEvent, ports: Ports, *, folder: Path, remote: str) -> Res
         ports.store, named(ports.store, trained, event.pair), under=f"{trained['market']}/{event.pair}",
         message=f"run {event.run_id} as of {event.as_of_text}",
     )  # fmt: skip
+    note(ports.store, trained, event, revision=found.revision, remote=remote)
     return event.result(revision=found.revision, rows_versioned=found.files, rows_pushed=found.pushed)
+
+
+def note(store: Store, trained: dict[str, Any], event: StageEvent, *, revision: str, remote: str) -> None:
+    """Write beside each bundle which revision holds it, so that a model leads to its data; the first revision stays."""
+    body = {"revision": revision, "remote": remote, "run_id": event.run_id, "as_of": event.as_of_text}
+    for horizon, model in trained["models"].items():
+        sha256 = model["challenger"]["bundle_sha256"]
+        key = keys.revision(trained["market"], event.pair, int(horizon), sha256=sha256)
+        store.put_new(key, tables.encode_json({**body, "bundle_sha256": sha256}))
 
 
 def named(store: Store, trained: dict[str, Any], pair: str) -> Iterator[str]:

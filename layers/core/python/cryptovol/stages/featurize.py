@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from cryptovol import features, history, keys, spec, target
+from cryptovol import features, history, keys, leaks, spec, target
 from cryptovol.bars import Bars, make
-from cryptovol.errors import NotEnoughBarsError
+from cryptovol.errors import BarSchemaError, NotEnoughBarsError
 from cryptovol.events import Result, StageEvent
+from cryptovol.history import Manifest
 from cryptovol.params import Params
 from cryptovol.ports import Store
 from cryptovol.tables import Table
@@ -16,7 +19,8 @@ from cryptovol.tables import Table
 def run(event: StageEvent, *, store: Store, params: Params) -> Result:
     """Build the feature table as of the event and return where it is.
 
-    Reads the clean state that the validate stage named; months that did not change are not written again.
+    Reads the clean state that the validate stage named; months that did not change are not written again. Before
+    anything is stored, the table is audited: see `leaks`.
 
     Returns
     -------
@@ -27,19 +31,19 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
     ------
     NotEnoughBarsError
         If there are fewer bars than the longest window needs.
+    BarSchemaError
+        If the clean state is of another symbol or quote than the event.
+    LeakError
+        If a feature or a target knows hours that it must not know.
     """
     market = event.need("market")
     manifest = history.load_manifest(store, event.need("clean_key"))
     if manifest is None:
-        raise NotEnoughBarsError(f"no clean bars under {event.need('clean_key')}", needed=features.WARMUP, found=0)
-    bars = as_bars(history.read(store, manifest), event)
-    if len(bars) < features.WARMUP:
         raise NotEnoughBarsError(
-            f"{event.pair} has {len(bars)} clean bars, the longest window needs {features.WARMUP}; ingest more history",
-            needed=features.WARMUP,
-            found=len(bars),
-        )
-    table = _table(bars, params)
+            f"no clean bars under {event.need('clean_key')}, the longest window needs {features.WARMUP}; run validate",
+            needed=features.WARMUP, found=0,
+        )  # fmt: skip
+    table = _table(_bars(manifest, event, store), params, manifest.sha256)
     prefix = keys.features(market, event.pair)
     head = history.load_manifest(store, history.head_key(prefix))
     parts = history.write_parts(store, prefix, table, codec="npz", head=head)
@@ -68,11 +72,33 @@ def as_bars(table: Table, event: StageEvent) -> Bars:
     )  # fmt: skip
 
 
-def _table(bars: Bars, params: Params) -> Table:
-    built = features.build(bars, coverage=params.featurize.window_coverage)
-    table: Table = {"time": built.time, "values": built.values, "log_return": built.log_return}
-    for horizon in params.featurize.horizons:
-        table[f"target_{horizon}"] = target.forward(
-            built.log_return, horizon, coverage=params.featurize.target_coverage
+def _bars(manifest: Manifest, event: StageEvent, store: Store) -> Bars:
+    """Return the clean bars of the event's pair, as many as features need at least."""
+    found = tuple(manifest.body.get(name, getattr(event, name)) for name in ("symbol", "quote"))
+    if found != (event.symbol, event.quote):
+        raise BarSchemaError(
+            f"{manifest.key} holds bars of {'/'.join(found)}, not of {event.symbol}/{event.quote}; give the clean_key that"
+            f" validate returned for {event.pair}"
         )
+    bars = as_bars(history.read(store, manifest), event)
+    if len(bars) < features.WARMUP:
+        raise NotEnoughBarsError(
+            f"{event.pair} has {len(bars)} clean bars, the longest window needs {features.WARMUP}; ingest more history",
+            needed=features.WARMUP,
+            found=len(bars),
+        )
+    return bars
+
+
+def _table(bars: Bars, params: Params, digest: str) -> Table:
+    """Return the audited table; `digest` of the bars decides which rows are built again."""
+    build = partial(features.build, coverage=params.featurize.window_coverage)
+    built = build(bars)
+    leaks.audit_features(build, bars, built, leaks.sample(built, bars, digest=digest))
+    table: Table = {"time": built.time, "values": built.values, "log_return": built.log_return}
+    coverage = params.featurize.target_coverage
+    for horizon in params.featurize.horizons:
+        ahead = target.forward(built.log_return, horizon, coverage=coverage)
+        leaks.audit_target(built.time, built.log_return, ahead, horizon=horizon, coverage=coverage)
+        table[f"target_{horizon}"] = ahead
     return table

@@ -75,10 +75,11 @@ class Forecaster:
         Raises
         ------
         BarSchemaError, NotEnoughBarsError
-            If they are no closed bars, or too few.
+            If they are no closed bars of the symbol, or too few.
         """
         served = self.served(ask)
-        check_bars(bars, self._now(ask))
+        limit = self._params.gate.log_return_limit
+        check_bars(bars, self._now(ask), symbol=ask.symbol, log_return_limit=limit)
         known = moment(bars, coverage=self._params.featurize.window_coverage, source=CALLER)
         body = single(ask, self._view(ask, served), known)
         self._count(served, [body])
@@ -89,8 +90,8 @@ class Forecaster:
 
         Raises
         ------
-        FeatureMismatchError
-            If a row's names are not the model's.
+        FeatureMismatchError, FeatureValueError
+            If a row's names are not the model's, or a value is no number or too far out for a finite forecast.
         """
         served = self.served(ask)
         values = np.array([as_row(row) for row in rows], dtype=np.float64)

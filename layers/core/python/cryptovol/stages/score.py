@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cryptovol import bundle, drift, history, keys, ledger, scores, tables
+from cryptovol import champions, drift, history, keys, ledger, scores, tables
 from cryptovol.bars import Floats
 from cryptovol.errors import DataError
 from cryptovol.events import Result, StageEvent
@@ -113,8 +113,7 @@ def _drift(
     """Return the share and the names of drifted features in the newest rows; None where it cannot be told."""
     if champion is None:
         return None
-    where = keys.bundle(market, pair, horizon, sha256=champion.bundle_sha256)
-    reference = bundle.fetch(store, where, champion.bundle_sha256).reference
+    reference = champions.fetch(store, market, pair, horizon, sha256=champion.bundle_sha256).reference
     values: Floats = table["values"][np.isfinite(table["values"]).all(axis=1)]
     if reference is None or len(values) < drift.WINDOW:
         return None

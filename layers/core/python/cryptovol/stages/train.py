@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
-from cryptovol import bundle, codehash, history, keys, ledger, plots, promotion, spec, tables, training
+from cryptovol import (
+    bundle, card, card_text, champions, codehash, history, keys, leaks, ledger, plots, promotion, spec, tables, training,
+)  # fmt: skip
 from cryptovol.bars import Floats
 from cryptovol.bundle import Bundle
 from cryptovol.errors import BundleRefusedError, DataError
 from cryptovol.events import Result, StageEvent
-from cryptovol.ledger import Entry
 from cryptovol.params import Params
 from cryptovol.ports import Store, TrackedRun, Tracker
 from cryptovol.promotion import Verdict
 from cryptovol.tables import Table
 from cryptovol.times import HOUR, parse_instant
 from cryptovol.training import TrainingTable
+from cryptovol.tuning.outcome import in_force
 
 
 def run(event: StageEvent, *, store: Store, tracker: Tracker, params: Params, git_commit: str = "") -> Result:
@@ -39,11 +41,14 @@ def run(event: StageEvent, *, store: Store, tracker: Tracker, params: Params, gi
     ------
     NotEnoughBarsError
         If there is too little labelled history to fit and to score on.
+    LeakError
+        If a target in the table is not that of the coming hours.
     """
     manifest = history.load_manifest(store, event.need("features_key"))
     if manifest is None:
         raise DataError(f"no feature table under {event.need('features_key')}; run featurize first")
     table = history.read(store, manifest)
+    _audit(table, params, float(manifest.body.get("target_coverage", params.featurize.target_coverage)))
     lineage = {
         "features_sha256": manifest.sha256,
         "clean_sha256": event.given.get("clean_sha256", ""),
@@ -54,6 +59,13 @@ def run(event: StageEvent, *, store: Store, tracker: Tracker, params: Params, gi
     horizons = params.featurize.horizons
     models = {str(h): _one(event, h, table, lineage, store=store, tracker=tracker, params=params) for h in horizons}
     return event.result(models=models, rows_trained=max(m["rows"] for m in models.values()))
+
+
+def _audit(table: Table, params: Params, coverage: float) -> None:
+    for horizon in params.featurize.horizons:
+        leaks.audit_target(
+            table["time"], table["log_return"], table[f"target_{horizon}"], horizon=horizon, coverage=coverage
+        )
 
 
 def _one(
@@ -67,53 +79,47 @@ def _one(
     params: Params,
 ) -> dict[str, Any]:
     market = event.need("market")
+    labelled = _labelled(table, horizon, params)
+    tuned = in_force(store, market, event.pair, labelled, params=params)
+    params, lineage = replace(params, train=tuned.train), {**lineage, **tuned.lineage()}
     inputs = _inputs_sha256(lineage, horizon, params)
     past = ledger.reconcile(store, market, event.pair, horizon)
     for entry in reversed(past):
         if entry.body.get("inputs_sha256") == inputs:
-            _alias(tracker, store, market, event.pair, horizon, entry=past[-1])
+            champions.set_aliases(tracker, store, market, event.pair, horizon, entry=past[-1])
             return _outcome(entry.body, repeated=True)
-    trained, files = _fit(event, horizon, table, params)
-    where = keys.bundle(market, event.pair, horizon, sha256=trained.sha256)
-    bundle.save(store, where, files)
+    trained, files = _fit(event, labelled, params, study=tuned.study)
+    bundle.save(store, keys.bundle(market, event.pair, horizon, sha256=trained.sha256), files)
     verdict = _judge(trained, table, store, market, event.pair, params=params)
-    tracked = _track(tracker, trained, files, verdict, event=event, lineage=lineage, params=params)
+    known = {**lineage, "ledger_previous": past[-1].sha256 if past else ""}
+    tracked = _track(tracker, trained, files, verdict, event=event, lineage=known, params=params)
     challenger = {
         "bundle_sha256": trained.sha256, "name": trained.header["name"], "version": tracked.version,
         "trained_at": trained.header["trained_at"],
     }  # fmt: skip
     entry = ledger.append(
         store, market, event.pair, horizon,
-        decision="promoted" if verdict.promote else "rejected",
+        decision="promoted" if verdict.promote else "rejected", outcome=verdict.outcome, after=len(past),
         champion=challenger if verdict.promote else (past[-1].body["champion"] if past else None),
         challenger=challenger, reason=verdict.reason, numbers=verdict.numbers, scores=trained.scores,
         as_of=event.as_of_text, run_id=event.run_id, inputs_sha256=inputs,
         lineage={**lineage, "mlflow_run": tracked.run_id, "tracking_url": tracked.url},
         rows=trained.header["data"]["rows"],
     )  # fmt: skip
-    _alias(tracker, store, market, event.pair, horizon, entry=entry)
+    champions.set_aliases(tracker, store, market, event.pair, horizon, entry=entry)
     return _outcome(entry.body, repeated=False)
 
 
-def _alias(tracker: Tracker, store: Store, market: str, pair: str, horizon: int, *, entry: Entry) -> None:
-    """Point the registry's aliases where the newest entry says, unless it is known that they already do.
-
-    The note is written last: a run killed before it sets them again.
-    """
-    key, note = keys.aliases(market, pair, horizon), tables.encode_json({"entry_sha256": entry.sha256})
-    if store.exists(key) and store.get(key).data == note:
-        return
-    for alias in ("challenger", "champion"):
-        model = entry.body.get(alias)
-        if model is not None:
-            tracker.alias(model["name"], version=model["version"], alias=alias)
-    store.put(key, note)
+def _labelled(table: Table, horizon: int, params: Params) -> TrainingTable:
+    columns = (table["time"], table["values"], table["log_return"], table[f"target_{horizon}"])
+    return TrainingTable(*columns, horizon=horizon, coverage=params.featurize.window_coverage)
 
 
 def _inputs_sha256(lineage: Mapping[str, Any], horizon: int, params: Params) -> str:
     """Return the digest of everything the bundle's bytes depend on."""
     depends = {
         "features": lineage["features_sha256"],
+        "study": lineage["tuning_study"],
         "horizon": horizon,
         "train": asdict(params.train),
         "promotion": asdict(params.promotion),
@@ -122,20 +128,19 @@ def _inputs_sha256(lineage: Mapping[str, Any], horizon: int, params: Params) -> 
     return tables.sha256(json.dumps(depends, sort_keys=True).encode())
 
 
-def _fit(event: StageEvent, horizon: int, table: Table, params: Params) -> tuple[Bundle, dict[str, bytes]]:
-    market, coverage = event.need("market"), params.featurize.window_coverage
+def _fit(event: StageEvent, labelled: TrainingTable, params: Params, *, study: str) -> tuple[Bundle, dict[str, bytes]]:
+    market = event.need("market")
     own = "" if market == "live" else f"{market}-"
     header = {
-        "name": f"cryptovol-{own}{event.pair}-h{horizon}",
+        "name": f"cryptovol-{own}{event.pair}-h{labelled.horizon}",
         "symbol": event.symbol,
         "quote": event.quote,
         "market": market,
         "source": event.given.get("source", market),
         "trained_at": event.as_of_text,
-        "spec": spec.current(coverage),
+        "spec": spec.current(labelled.coverage),
+        "tuning_study": study,
     }
-    columns = (table["time"], table["values"], table["log_return"], table[f"target_{horizon}"])
-    labelled = TrainingTable(*columns, horizon=horizon, coverage=coverage)
     return training.build_bundle(labelled, params.train, header=header)
 
 
@@ -144,17 +149,28 @@ def _judge(trained: Bundle, table: Table, store: Store, market: str, pair: str, 
     window = trained.window
     current = ledger.champion(store, market, pair, trained.horizon)
     rival: Floats | None = None
-    absent = "no champion yet"
+    unloadable = ""
     if current is not None:
-        where = keys.bundle(market, pair, trained.horizon, sha256=current.bundle_sha256)
         try:
-            rival = _untouched(bundle.fetch(store, where, current.bundle_sha256), window["time"], table)
+            held = champions.fetch(store, market, pair, trained.horizon, sha256=current.bundle_sha256)
+            rival = _untouched(held, window["time"], table)
         except BundleRefusedError as error:
-            absent = f"the champion cannot serve ({error})"  # nor be compared: HAR alone is the bar
-    return promotion.decide(
+            unloadable = f"the champion cannot serve ({error})"  # nor be compared: HAR alone is the bar
+    verdict = promotion.decide(
         window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon,
-        params=params.promotion, absent=absent,
+        params=params.promotion, unloadable=unloadable,
     )  # fmt: skip
+    return _doubted(verdict, trained, params)
+
+
+def _doubted(verdict: Verdict, trained: Bundle, params: Params) -> Verdict:
+    """Return the verdict, turned into a refusal if the challenger is too good to be true."""
+    limit = params.promotion.suspect_r2_log[params.featurize.horizons.index(trained.horizon)]
+    r2_log = float(trained.scores["model"]["r2_log"])
+    doubt = leaks.suspicious(r2_log, horizon=trained.horizon, limit=limit)
+    if not (doubt and verdict.promote):
+        return verdict
+    return Verdict("suspicious", f"{doubt}; else {verdict.reason}", {**verdict.numbers, "r2_log": r2_log})
 
 
 def _untouched(champion: Bundle, time: Any, table: Table) -> Floats:
@@ -194,6 +210,7 @@ def _track(
     names = trained.header["spec"]["names"]
     artifacts = {f"bundle/{name}": data for name, data in files.items()}
     artifacts["features.txt"] = ("\n".join(names) + "\n").encode()
+    artifacts["model_card.md"] = _card(trained, verdict, lineage)
     artifacts.update({f"plots/{name}": data for name, data in plots.training(trained).items()})
     return tracker.log(
         trained.header["name"],
@@ -205,12 +222,22 @@ def _track(
     )
 
 
+def _card(trained: Bundle, verdict: Verdict, lineage: Mapping[str, Any]) -> bytes:
+    """Return the model card as it is before the ledger's entry and the registered version exist."""
+    told = {
+        "decision": "promoted" if verdict.promote else "rejected", "outcome": verdict.outcome, "reason": verdict.reason,
+    }  # fmt: skip
+    made = card.build(trained.header, trained.scores, bundle_sha256=trained.sha256, lineage=lineage, decision=told)
+    return card_text.markdown(made).encode()
+
+
 def _outcome(body: Mapping[str, Any], *, repeated: bool) -> dict[str, Any]:
     """Return what the next stages and people need of a ledger entry."""
     scores = body["scores"]
     return {
-        "decision": body["decision"], "repeated": repeated, "reason": body["reason"], "entry": body["entry"],
+        "decision": body["decision"], "outcome": body.get("outcome", ""), "repeated": repeated, "reason": body["reason"],
+        "entry": body["entry"],
         "challenger": body["challenger"], "champion": body["champion"], "rows": body["rows"],
         "qlike": {"model": scores["model"]["qlike"], **{n: s["qlike"] for n, s in scores["baselines"].items()}},
-        "tracking_url": body["lineage"]["tracking_url"],
+        "tracking_url": body["lineage"]["tracking_url"], "tuning": body["lineage"].get("tuning", ""),
     }  # fmt: skip
