@@ -130,7 +130,7 @@ def _stretch(
 ) -> dict[str, Any]:
     known = _known_at(table, at)
     train = known.labelled()
-    fitted = model.fit(known.values[train], known.target[train], params.train)
+    fitted = model.fit(known.values[train], known.target[train], params.train, horizon=table.horizon)
     inputs = baselines.har_inputs(table.log_return[:stop], coverage=table.coverage)
     har = baselines.fit_har(inputs[: at + 1], known.target, train)
     rows = at + np.flatnonzero(np.isfinite(table.values[at:stop]).all(axis=1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,13 @@ from cryptovol.baselines import Har
 from cryptovol.drift import Bounds, Reference
 from cryptovol.errors import BarSchemaError, BundleRefusedError, KeyNotFoundError, NotEnoughBarsError
 from cryptovol.features import FEATURE_NAMES, WARMUP
+from cryptovol.forest import Forest
 from cryptovol.intervals import Calibration
+from cryptovol.level import Level
 from cryptovol.model import Model
 from cryptovol.ports import Store
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "bundle.json"
 
 
@@ -111,7 +113,9 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
         "scale": bundle.model.scale.tolist(),
         "weights": bundle.model.weights.tolist(),
         "intercept": bundle.model.intercept,
-        "correction": bundle.model.correction,
+        "members": bundle.model.members,
+        "importance": bundle.model.importance.tolist(),
+        "level": asdict(bundle.model.level),
     }
     factors = {str(level): list(pair) for level, pair in sorted(bundle.calibration.factors.items())}
     files = {
@@ -179,8 +183,7 @@ def decode(files: Mapping[str, bytes], header: Mapping[str, Any], sha256: str) -
         window = tables.decode_npz(files["window.npz"])
     except BarSchemaError as error:
         raise BundleRefusedError(f"bundle {sha256[:12]}: {error}") from error
-    centre, scale, weights = (np.asarray(linear[name], dtype=np.float64) for name in ("centre", "scale", "weights"))
-    model = Model(centre, scale, weights, linear["intercept"], trees, linear["correction"])
+    model = _model(linear, trees)
     factors = {float(level): (pair[0], pair[1]) for level, pair in interval["factors"].items()}
     return Bundle(
         sha256,
@@ -193,3 +196,11 @@ def decode(files: Mapping[str, bytes], header: Mapping[str, Any], sha256: str) -
         reference,
         window,
     )
+
+
+def _model(linear: Mapping[str, Any], trees: Forest) -> Model:
+    centre, scale, weights, importance = (
+        np.asarray(linear[name], dtype=np.float64) for name in ("centre", "scale", "weights", "importance")
+    )
+    level = Level(**linear["level"])
+    return Model(centre, scale, weights, linear["intercept"], trees, linear["members"], level, importance)

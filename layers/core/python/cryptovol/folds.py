@@ -48,6 +48,42 @@ class Fold:
             )
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """One stretch of the past that a member of an ensemble does not see: its `rows`, and `purged`, its rows and those
+    on either side whose labels overlap with them."""
+
+    rows: slice
+    purged: slice
+
+
+def left_out(n: int, *, members: int, purge: int) -> Iterator[LeftOut]:
+    """Yield contiguous stretches that together cover rows ``[0, n)`` once, oldest first.
+
+    All of them lie in the past of whoever fits on the n rows. A forecast of a stretch by a model that was fitted on
+    what came before *and after* it serves to calibrate that model, never to score it; `walk_forward` is for scores.
+
+    Parameters
+    ----------
+    n
+        Labelled rows, oldest first.
+    members
+        Number of stretches.
+    purge
+        Rows left out on either side of each; at least the horizon.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 members, the purge is below 1, or a member would be left without rows.
+    """
+    if members < 2 or purge < 1 or n < members * (purge + 1):
+        raise ValueError(f"{n} rows cannot be split into {members} stretches with a purge of {purge} around each")
+    edges = [n * k // members for k in range(members + 1)]
+    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        yield LeftOut(slice(start, stop), slice(max(start - purge, 0), min(stop + purge, n)))
+
+
 def walk_forward(*, start: int, stop: int, step: int, horizon: int, embargo: int = 0) -> Iterator[Fold]:
     """Yield expanding-window folds that together score every row of ``[start, stop)`` once.
 

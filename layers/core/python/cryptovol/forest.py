@@ -7,7 +7,7 @@ no special case.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +129,26 @@ def from_xgboost(model_json: bytes) -> Forest:
         left[t, split], right[t, split] = children[split], np.asarray(tree["right_children"], np.int32)[split]
         value[t, :count][leaf] = conditions[leaf]
     return Forest(feature, threshold, left, right, value, _depth(left, right))
+
+
+def joined(forests: Sequence[Forest]) -> Forest:
+    """Return one forest with the trees of all; its prediction is the sum of theirs."""
+    nodes = max(each.feature.shape[1] for each in forests)
+
+    def padded(name: str, fill: float | NDArray[Any]) -> NDArray[Any]:
+        parts = []
+        for each in forests:
+            array = getattr(each, name)
+            wide = np.empty((len(array), nodes), dtype=array.dtype)
+            wide[:] = fill
+            wide[:, : array.shape[1]] = array
+            parts.append(wide)
+        return np.concatenate(parts)
+
+    own = np.arange(nodes, dtype=np.int32)  # a node that is not there names itself, as a leaf does
+    left, right = padded("left", own), padded("right", own)
+    depth = max(each.depth for each in forests)
+    return Forest(padded("feature", 0), padded("threshold", np.inf), left, right, padded("value", 0.0), depth)
 
 
 def _depth(left: NDArray[np.int32], right: NDArray[np.int32]) -> int:

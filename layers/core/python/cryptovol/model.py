@@ -1,7 +1,9 @@
 """The forecast model: a ridge on 36 features for the logarithm of volatility, and boosted trees on what it leaves.
 
 The straight line carries the level, so that a regime never seen is extrapolated and not cut off at the largest leaf;
-the trees see only residuals and add what is not straight. xgboost is imported inside `fit` alone.
+the trees see only residuals and add what is not straight. Several such pairs, each fitted without one stretch of the
+past, are averaged; what each says of the stretch it has not seen shows, over the whole past, how the predicted
+logarithm must become a level. xgboost is imported inside `fit` alone.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from cryptovol import folds, level
 from cryptovol import forest as forests
 from cryptovol import volatility as vol
 from cryptovol.bars import Floats
 from cryptovol.errors import NotEnoughBarsError
 from cryptovol.forest import Forest
+from cryptovol.level import Level
 from cryptovol.params import ForestParams, TrainParams
 
 
@@ -28,13 +33,17 @@ class Model:
     centre, scale
         Shape (36,): mean and standard deviation of the training rows.
     weights
-        Shape (36,): ridge weights of the standardised features.
+        Shape (36,): ridge weights of the standardised features, the mean over the members.
     intercept
-        Mean log target.
+        Mean log target, the mean over the members.
     forest
-        Trees on the standardised features, trained on the ridge's residual.
-    correction
-        Factor from the exponential of the predicted log to the level.
+        Trees of all members on the standardised features, trained on the ridges' residuals.
+    members
+        How many pairs of ridge and trees are averaged.
+    level
+        From the predicted logarithm to the level.
+    importance
+        Shape (36,): each feature's share of the mean size of what ridge and trees add, sums to 1.
     """
 
     centre: Floats
@@ -42,18 +51,20 @@ class Model:
     weights: Floats
     intercept: float
     forest: Forest
-    correction: float
+    members: int
+    level: Level
+    importance: Floats
 
     def standardise(self, values: Floats) -> Floats:
         """Return features in units of the training rows, shape (n, 36), C order."""
         return np.ascontiguousarray((values - self.centre) / self.scale)
 
     def predict_log(self, values: Floats) -> Floats:
-        """Return the predicted logarithm of volatility before correction, shape (n,)."""
+        """Return the predicted logarithm of volatility before it becomes a level, shape (n,)."""
         z = self.standardise(values)
         # A row-wise sum, not a matrix product: one row alone gives the same bits as among thousands.
         line: Floats = self.intercept + (z * self.weights).sum(axis=1)
-        return line + self.forest.predict(z)
+        return line + self.forest.predict(z) / self.members
 
     def predict(self, values: Floats) -> Floats:
         """Return the predicted volatility per hour.
@@ -67,10 +78,10 @@ class Model:
         -------
         array of shape (n,)
         """
-        return np.exp(self.predict_log(values)) * self.correction
+        return self.level.apply(self.predict_log(values))
 
 
-def fit(values: Floats, target: Floats, params: TrainParams) -> Model:
+def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) -> Model:
     """Return the model fitted on labelled rows.
 
     Parameters
@@ -79,6 +90,8 @@ def fit(values: Floats, target: Floats, params: TrainParams) -> Model:
         Shape (n, 36), complete rows, oldest first.
     target
         Shape (n,), volatility per hour.
+    horizon
+        Hours ahead: so many rows on either side of a stretch are left out with it, because their labels overlap.
 
     Raises
     ------
@@ -95,45 +108,58 @@ def fit(values: Floats, target: Floats, params: TrainParams) -> Model:
     scale = np.where(scale > 1e-12, scale, 1.0)
     z = np.ascontiguousarray((values - centre) / scale)
     y = vol.log_floor(target)
-    intercept = float(y.mean())
-    gram = z.T @ z + params.ridge * np.eye(z.shape[1])
-    weights = np.linalg.solve(gram, z.T @ (y - intercept))
-    residual = y - intercept - (z * weights).sum(axis=1)
-    trees = fit_forest(z, residual, params.forest, seed=params.seed, threads=params.threads)
-    plain = Model(centre, scale, weights, intercept, trees, 1.0)
-    return Model(centre, scale, weights, intercept, trees, level_correction(plain.predict(values), target))
+    lines = _ridges(z, y, params, horizon)
+    boosters, unseen = _members(z, y, lines, params, horizon)
+    mean = lines.mean(axis=0)
+    made_level = level.fit(unseen, target, squared_error_weight=params.squared_error_weight)
+    forest = forests.joined([forests.from_xgboost(bytes(booster.save_raw("json"))) for booster in boosters])
+    importance = _importance(z, mean[1:], boosters)
+    return Model(centre, scale, mean[1:], float(mean[0]), forest, params.members, made_level, importance)
 
 
-def level_correction(predicted: Floats, target: Floats) -> float:
-    """Return the factor that makes the mean prediction of the training rows their mean realized volatility.
-
-    The exponential of a mean logarithm lies below the mean; forecasts are used as levels.
-    """
-    return float(np.mean(np.maximum(target, vol.FLOOR)) / np.mean(predicted))
-
-
-def fit_forest(z: Floats, residual: Floats, params: ForestParams, *, seed: int, threads: int) -> Forest:
-    """Return boosted trees fitted to a residual by squared error.
-
-    Parameters
-    ----------
-    z
-        Shape (n, 36), standardised features.
-    residual
-        Shape (n,), what the ridge leaves of the log target.
-    """
-    booster = train_booster(z, residual, params, seed=seed, threads=threads)
-    return forests.from_xgboost(bytes(booster.save_raw("json")))
+def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:
+    """Return intercept and weights of each member, shape (members, 37), by least squares with a ridge on the weights."""
+    x = np.column_stack([np.ones(len(z)), z])
+    gram, moment = x.T @ x, x.T @ y
+    penalty = params.ridge * np.eye(x.shape[1])
+    penalty[0, 0] = 0.0
+    found = []
+    for block in folds.left_out(len(z), members=params.members, purge=horizon):
+        without = x[block.purged]
+        own = gram - without.T @ without + penalty
+        found.append(np.linalg.solve(own, moment - without.T @ y[block.purged]))
+    return np.array(found)
 
 
-def train_booster(z: Floats, residual: Floats, params: ForestParams, *, seed: int, threads: int) -> Any:
-    """Return the XGBoost booster itself; `fit_forest` keeps only its arrays."""
+def _members(
+    z: Floats, y: Floats, lines: Floats, params: TrainParams, horizon: int
+) -> tuple[list[Any], Floats]:
+    """Return each member's booster, and the predicted logarithm of each row by the member that has not seen it."""
+    import xgboost
+
+    narrow = z.astype(np.float32)
+    data = xgboost.QuantileDMatrix(narrow, label=y, max_bin=params.forest.bins, nthread=params.threads)
+    boosters, unseen = [], np.empty(len(z))
+    for number, block in enumerate(folds.left_out(len(z), members=params.members, purge=horizon)):
+        weight = np.ones(len(z), dtype=np.float32)
+        weight[block.purged] = 0.0
+        line = lines[number, 0] + z @ lines[number, 1:]
+        data.set_info(label=y - line, weight=weight)
+        booster = train_booster(data, params.forest, seed=params.seed + number, threads=params.threads)
+        unseen[block.rows] = line[block.rows] + booster.inplace_predict(narrow[block.rows])
+        boosters.append(booster)
+    return boosters, unseen
+
+
+def train_booster(data: Any, params: ForestParams, *, seed: int, threads: int) -> Any:
+    """Return the XGBoost booster fitted to the labels of a DMatrix by squared error."""
     import xgboost
 
     settings = {
         "objective": "reg:squarederror",
         "base_score": 0.0,
         "tree_method": "hist",
+        "max_bin": params.bins,
         "max_depth": params.depth,
         "eta": params.learning_rate,
         "min_child_weight": params.min_child_weight,
@@ -143,5 +169,18 @@ def train_booster(z: Floats, residual: Floats, params: ForestParams, *, seed: in
         "seed": seed,
         "nthread": threads,
     }
-    data = xgboost.DMatrix(z.astype(np.float32), label=residual)
     return xgboost.train(settings, data, num_boost_round=params.trees)
+
+
+def _importance(z: Floats, weights: Floats, boosters: list[Any]) -> Floats:
+    """Return each feature's share, shape (36,): the mean size of its part of the line, plus of the trees' sum by gain."""
+    line = np.abs(weights) * np.abs(z).mean(axis=0)
+    sample: NDArray[np.float32] = z[:: max(len(z) // 2000, 1)].astype(np.float32)
+    gains, size = np.zeros(len(weights)), 0.0
+    for booster in boosters:
+        for name, gain in booster.get_score(importance_type="total_gain").items():
+            gains[int(name[1:])] += gain
+        size += float(np.abs(booster.inplace_predict(sample)).mean()) / len(boosters)
+    both = line + (gains / gains.sum() * size if gains.sum() > 0 else 0.0)
+    total = both.sum()
+    return both / total if total > 0 else np.full(len(weights), 1.0 / len(weights))

@@ -91,7 +91,7 @@ class FeaturizeParams:
 
 @dataclass(frozen=True)
 class ForestParams:
-    """Boosted trees on what the ridge leaves over."""
+    """Boosted trees on what the ridge leaves over; `trees` is per member."""
 
     trees: int
     depth: int
@@ -100,6 +100,7 @@ class ForestParams:
     subsample: float
     colsample: float
     l2: float
+    bins: int
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class TrainParams:
     window_hours: int
     refit_hours: int
     least_rows: int
+    members: int
     ridge: float
+    squared_error_weight: float
     forest: ForestParams
     levels: tuple[float, ...]
 

@@ -110,7 +110,7 @@ def _forecast(
     train[fold.train_end :] = False
     test[: fold.start] = False
     test[fold.stop :] = False
-    fitted = model.fit(table.values[train], table.target[train], params)
+    fitted = model.fit(table.values[train], table.target[train], params, horizon=table.horizon)
     har = baselines.fit_har(inputs, table.target, train)
     past = baselines.persistence(table.log_return, table.horizon, coverage=table.coverage)
     rows = int(test.sum())
@@ -182,7 +182,7 @@ def build_bundle(
     window = walk(table, params, progress)
     labelled = table.labelled()
     inputs = baselines.har_inputs(table.log_return, coverage=table.coverage)
-    final = model.fit(table.values[labelled], table.target[labelled], params)
+    final = model.fit(table.values[labelled], table.target[labelled], params, horizon=table.horizon)
     har = baselines.fit_har(inputs, table.target, labelled)
     kept = {"time": window.time, "realized": window.realized, "predicted": window.predicted, "har": window.har}
     data = {

@@ -1,10 +1,6 @@
-"""Volatility estimators and the trailing windows under them, on an hourly grid, oldest first.
+"""Volatility estimators on an hourly grid, oldest first.
 
-Every window is summed by doubling: the sum over 2^k hours is the sum of two sums over 2^(k-1). A value therefore
-depends on its own window's hours in a fixed order and on nothing before them, so that a history cut anywhere gives
-bit for bit the value of the whole history, at O(n log window) without the cancellation of cumulative sums.
-
-Missing hours are NaN going in and are left out of a window, never filled.
+Missing hours are NaN going in and are left out of a window, never filled; see `windows` for what a window depends on.
 """
 
 from __future__ import annotations
@@ -14,9 +10,11 @@ import math
 import numpy as np
 
 from cryptovol.bars import Floats
+from cryptovol.windows import Trailing
 
 HOURS_PER_YEAR = 24 * 365  # crypto trades every hour of the year; the one place this constant lives
 EWMA_DECAY = 0.94  # RiskMetrics' daily decay, used here per hour as the field's usual baseline
+EWMA_WINDOW = 256  # hours; the weight beyond is 1e-7
 FLOOR = 1e-6  # smallest volatility per hour that is told from zero; a flat market has this, not log(0)
 
 
@@ -38,120 +36,6 @@ def log_returns(close: Floats) -> Floats:
     return out
 
 
-def window_sum(x: Floats, window: int) -> Floats:
-    """Return the trailing sum over `window` hours.
-
-    Parameters
-    ----------
-    x
-        Shape (n,), without NaN.
-    window
-        Hours, at least 1.
-
-    Returns
-    -------
-    array of shape (n,)
-        The first ``window - 1`` values are NaN.
-
-    Raises
-    ------
-    ValueError
-        If `window` is below 1.
-    """
-    if window < 1:
-        raise ValueError(f"window must be at least 1, not {window}")
-    out = np.zeros_like(x)
-    level, width, offset = x, 1, 0
-    while width <= window:
-        if window & width and offset < len(x):
-            out[offset:] += level[: len(x) - offset]
-        offset += window & width
-        level = _doubled(level, width)
-        width *= 2
-    out[: window - 1] = np.nan
-    return out
-
-
-def _doubled(level: Floats, width: int) -> Floats:
-    """Return sums over twice the width; hours before the start count as zero."""
-    wider = level.copy()
-    if width < len(level):
-        wider[width:] += level[:-width]
-    return wider
-
-
-def window_max(x: Floats, window: int) -> Floats:
-    """Return the trailing maximum over `window` hours, shape (n,); the first ``window - 1`` values are NaN."""
-    level, width = x, 1
-    while width * 2 <= window:
-        wider = level.copy()
-        if width < len(level):
-            wider[width:] = np.maximum(level[width:], level[:-width])
-        level, width = wider, width * 2
-    out = level.copy()
-    shift = window - width
-    if 0 < shift < len(x):
-        out[shift:] = np.maximum(level[shift:], level[:-shift])
-    out[: window - 1] = np.nan
-    return out
-
-
-def window_mean(x: Floats, window: int, *, coverage: float) -> Floats:
-    """Return the trailing mean of the hours that are there.
-
-    Parameters
-    ----------
-    x
-        Shape (n,); NaN where an hour is missing.
-    coverage
-        Least share of the window's hours that must be there, else the mean is NaN.
-    """
-    there = np.isfinite(x)
-    total = window_sum(np.where(there, x, 0.0), window)
-    if there.all():
-        return total / window
-    count = window_sum(there.astype(np.float64), window)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(count >= max(1.0, math.ceil(coverage * window)), total / count, np.nan)
-
-
-def decayed_mean(x: Floats, decay: float, *, window: int) -> Floats:
-    """Return the exponentially weighted mean over the last `window` hours, weights ``decay ** age``.
-
-    Parameters
-    ----------
-    x
-        Shape (n,); NaN where an hour is missing.
-    window
-        A power of two: the weights beyond it are cut off, which is what makes the value independent of where the
-        history begins.
-
-    Raises
-    ------
-    ValueError
-        If `window` is not a power of two.
-    """
-    if window < 1 or window & (window - 1):
-        raise ValueError(f"window must be a power of two, not {window}")
-    there = np.isfinite(x)
-    total = _decayed_sum(np.where(there, x, 0.0), decay, window)
-    weight = _decayed_sum(there.astype(np.float64), decay, window)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        out = np.where(weight > 0, total / weight, np.nan)
-    out[: window - 1] = np.nan
-    return out
-
-
-def _decayed_sum(x: Floats, decay: float, window: int) -> Floats:
-    level, width = x, 1
-    while width < window:
-        wider = level.copy()
-        if width < len(level):
-            wider[width:] += decay**width * level[:-width]
-        level, width = wider, width * 2
-    return level
-
-
 def realized_volatility(log_return: Floats, window: int, *, coverage: float) -> Floats:
     """Return the standard deviation of hourly log returns over the last `window` hours.
 
@@ -167,9 +51,9 @@ def realized_volatility(log_return: Floats, window: int, *, coverage: float) -> 
     array of shape (n,), per hour
         The sample standard deviation (divisor count - 1) of the hours that are there.
     """
-    mean = window_mean(log_return, window, coverage=coverage)
-    square = window_mean(log_return * log_return, window, coverage=coverage)
-    count = window_sum(np.isfinite(log_return).astype(np.float64), window)
+    mean = Trailing(log_return, coverage=coverage).mean(window)
+    square = Trailing(log_return * log_return, coverage=coverage).mean(window)
+    count = Trailing(np.isfinite(log_return).astype(np.float64), coverage=coverage).sum(window)
     with np.errstate(invalid="ignore", divide="ignore"):
         correction = np.where(count > 1, count / (count - 1.0), np.nan)
     spread: Floats = np.sqrt(np.maximum(square - mean * mean, 0.0) * correction)
@@ -178,7 +62,7 @@ def realized_volatility(log_return: Floats, window: int, *, coverage: float) -> 
 
 def root_mean_square(log_return: Floats, window: int, *, coverage: float) -> Floats:
     """Return sqrt(mean(r²)): realized volatility about zero, which is less noisy on short windows."""
-    return np.sqrt(window_mean(log_return * log_return, window, coverage=coverage))
+    return np.sqrt(Trailing(log_return * log_return, coverage=coverage).mean(window))
 
 
 def parkinson(high: Floats, low: Floats) -> Floats:
@@ -207,7 +91,7 @@ def garman_klass(open_: Floats, high: Floats, low: Floats, close: Floats) -> Flo
 
 def ewma(log_return: Floats) -> Floats:
     """Return the EWMA(0.94) volatility per hour: the root of the decayed mean of squared returns, shape (n,)."""
-    return np.sqrt(decayed_mean(log_return * log_return, EWMA_DECAY, window=256))
+    return np.sqrt(Trailing(log_return * log_return, coverage=0.0).decayed_mean(EWMA_DECAY, window=EWMA_WINDOW))
 
 
 def log_floor(volatility: Floats) -> Floats:
