@@ -17,11 +17,13 @@ def params() -> Params:
 
 @pytest.fixture(scope="session")
 def quick(params: Params) -> Params:
-    """Return parameters for a history of 2,200 hours: fewer trees, a shorter scored stretch."""
+    """Return parameters for a history of 2,200 hours: fewer members and trees, a shorter scored stretch."""
     forest = replace(params.train.forest, trees=15, min_child_weight=20)
     space = replace(params.tune.space, trees=(10, 40), depth=(2, 4))
     tune = replace(params.tune, trials=8, folds=2, test_hours=120, startup_trials=4, prune_after_trials=3, space=space)
-    train = replace(params.train, window_hours=540, refit_hours=180, least_rows=400, threads=1, forest=forest)
+    train = replace(
+        params.train, window_hours=540, refit_hours=180, least_rows=400, members=2, threads=1, forest=forest
+    )
     return replace(
         params,
         ingest=replace(params.ingest, history_hours=2200, page_bars=400, commit_pages=2),

@@ -14,6 +14,7 @@ from cryptovol.drift import Bounds
 from cryptovol.features import FEATURE_NAMES
 from cryptovol.forest import Forest
 from cryptovol.intervals import Calibration
+from cryptovol.level import Level
 from cryptovol.model import Model
 from cryptovol.ports import Store
 from cryptovol.times import HOUR, format_instant
@@ -30,6 +31,7 @@ def make_bundle(*, horizon: int = 24, factor: float = 1.0, trained_at: str, mark
     weights[COLUMN] = 1.0
     one = np.zeros((1, 1), dtype=np.int32)
     leaf = np.zeros((1, 1), dtype=np.float32)
+    level = Level(0.0, 1.0, math.log(factor), 0.0)
     forest = Forest(one, np.full_like(leaf, np.inf), one, one, leaf, depth=0)
     header = {
         "name": f"cryptovol-{PAIR}-h{horizon}",
@@ -45,7 +47,7 @@ def make_bundle(*, horizon: int = 24, factor: float = 1.0, trained_at: str, mark
         "",
         header,
         {"qlike": {"model": 0.1}},
-        Model(np.zeros(n), np.ones(n), weights, 0.0, forest, factor),
+        Model(np.zeros(n), np.ones(n), weights, 0.0, forest, 1, level, np.full(n, 1 / n)),
         Har((math.log(0.01), 0.0, 0.0, 0.0, 0.0), 1.0),
         Calibration({0.5: (0.8, 1.2), 0.9: (0.5, 2.0)}, 500),
         Bounds(np.full(n, -50.0), np.full(n, 50.0)),

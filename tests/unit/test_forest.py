@@ -7,7 +7,7 @@ from cryptovol import forest, model, tables
 from cryptovol.errors import BundleRefusedError
 from cryptovol.params import ForestParams
 
-PARAMS = ForestParams(trees=40, depth=5, learning_rate=0.1, min_child_weight=5, subsample=0.7, colsample=0.7, l2=1.0)
+PARAMS = ForestParams(trees=40, depth=5, learning_rate=0.1, min_child_weight=5, subsample=0.7, colsample=0.7, l2=1.0, bins=256)
 
 
 @pytest.fixture(scope="module")

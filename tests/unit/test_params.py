@@ -22,7 +22,7 @@ def broken(tmp_path: Path, old: str, new: str) -> Path:
     [
         ("null_share: 0.01", "null_shre: 0.01", "gate.null_shre is unknown"),
         ("  freshness_hours: 2\n  gap", "  gap", "gate.freshness_hours is missing"),
-        ("ridge: 30.0", "ridge: much", "train.ridge must be float"),
+        ("ridge: 500.0", "ridge: much", "train.ridge must be float"),
         ("horizons: [6, 24]", "horizons: []", "featurize.horizons must be a list"),
         ("seed: 7", "seed: true", "train.seed must be int"),
         ("  tries: 4", "  tries: four", "sources.tries must be int"),

@@ -1,4 +1,4 @@
-"""Estimators: known values, slow twins, invariances, independence of where the history begins."""
+"""Estimators of volatility: known values, missing hours, invariances."""
 
 import math
 
@@ -8,44 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cryptovol import volatility as vol
-
-NUMBERS = st.lists(st.floats(-5, 5), min_size=1, max_size=90).map(np.array)
-
-
-@given(NUMBERS, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
-def test_window_sum_equals_its_slow_twin(x, window):
-    """The doubled sum is the plain trailing sum."""
-    slow = [math.fsum(x[i + 1 - window : i + 1]) if i + 1 >= window else math.nan for i in range(len(x))]
-    np.testing.assert_allclose(vol.window_sum(x, window), slow, atol=1e-12)
-
-
-@given(NUMBERS, st.integers(1, 40))
-@settings(max_examples=60, deadline=None)
-def test_window_max_equals_its_slow_twin(x, window):
-    """The doubled maximum is the plain trailing maximum."""
-    slow = [x[i + 1 - window : i + 1].max() if i + 1 >= window else math.nan for i in range(len(x))]
-    np.testing.assert_array_equal(vol.window_max(x, window), slow)
-
-
-@given(NUMBERS, st.floats(0.5, 0.99), st.sampled_from([1, 2, 8, 32]))
-@settings(max_examples=60, deadline=None)
-def test_decayed_mean_equals_its_slow_twin(x, decay, window):
-    """The doubled exponential mean is the weighted mean of the window, newest first."""
-    weights = decay ** np.arange(window)
-    slow = [
-        float(np.dot(x[i + 1 - window : i + 1][::-1], weights) / weights.sum()) if i + 1 >= window else math.nan
-        for i in range(len(x))
-    ]
-    np.testing.assert_allclose(vol.decayed_mean(x, decay, window=window), slow, atol=1e-10)
-
-
-def test_window_sum_is_bit_equal_on_a_truncated_history():
-    """A window's value does not depend, in any bit, on what came before the window."""
-    x = np.random.default_rng(1).standard_normal(5000)
-    for window in (3, 168, 720):
-        whole, cut = vol.window_sum(x, window), vol.window_sum(x[1234:], window)
-        assert np.array_equal(whole[1234 + window - 1 :], cut[window - 1 :])
 
 
 def test_realized_volatility_is_the_sample_standard_deviation():
@@ -62,6 +24,29 @@ def test_realized_volatility_leaves_missing_hours_out():
     got = vol.realized_volatility(r, 24, coverage=0.75)[-1]
     np.testing.assert_allclose(got, np.nanstd(r, ddof=1), rtol=1e-12)
     assert math.isnan(vol.realized_volatility(r, 24, coverage=1.0)[-1])
+
+
+def test_root_mean_square_is_about_zero_and_leaves_missing_hours_out():
+    """A market that climbs evenly has a root mean square, though no spread; a missing hour counts for nothing."""
+    r = np.full(30, 0.01)
+    r[20] = np.nan
+    got = vol.root_mean_square(r, 24, coverage=0.75)
+    assert np.isnan(got[:23]).all() and got[-1] == pytest.approx(0.01, rel=1e-12)
+    assert vol.realized_volatility(r, 24, coverage=0.75)[-1] == pytest.approx(0.0, abs=1e-9)
+    assert math.isnan(vol.root_mean_square(r, 24, coverage=1.0)[-1])
+
+
+@given(st.integers(0, 40))
+@settings(max_examples=10, deadline=None)
+def test_ewma_is_the_recursion_of_riskmetrics(seed):
+    """The cut-off mean is within a millionth of the recursion that runs on from the first hour."""
+    r = np.random.default_rng(seed).standard_normal(700) * 0.01
+    state = r[0] ** 2
+    for value in r[1:]:
+        state = 0.94 * state + 0.06 * value**2
+    got = vol.ewma(r)
+    assert got[-1] == pytest.approx(math.sqrt(state), rel=1e-6)
+    assert np.isnan(got[: vol.EWMA_WINDOW - 1]).all() and np.isfinite(got[vol.EWMA_WINDOW - 1 :]).all()
 
 
 def test_log_returns_are_missing_over_a_gap():
@@ -97,15 +82,3 @@ def test_log_floor_keeps_a_flat_market_finite():
     """Zero volatility becomes the floor, a missing one stays missing."""
     got = vol.log_floor(np.array([0.0, np.nan, 0.01]))
     assert got[0] == math.log(vol.FLOOR) and math.isnan(got[1]) and got[2] == math.log(0.01)
-
-
-def test_window_sum_refuses_a_window_of_zero():
-    """A window below one hour is a programmer's error."""
-    with pytest.raises(ValueError, match="at least 1"):
-        vol.window_sum(np.ones(3), 0)
-
-
-def test_decayed_mean_refuses_a_window_that_is_no_power_of_two():
-    """The doubling has no value for other windows, and says so."""
-    with pytest.raises(ValueError, match="power of two"):
-        vol.decayed_mean(np.ones(3), 0.9, window=3)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 # What decides a model's numbers, modules and packages; command line, adapters and cloud code do not.
 NOUNS = (
-    "bars", "baselines", "bundle", "drift", "features", "folds", "forest", "intervals", "leaks", "model", "promotion",
-    "scores", "spec", "tables", "target", "training", "volatility",
+    "bars", "baselines", "bundle", "drift", "features", "folds", "forest", "intervals", "leaks", "level", "model",
+    "promotion", "scores", "spec", "tables", "target", "training", "volatility", "windows",
 )  # fmt: skip
 
 

@@ -145,7 +145,9 @@ def build(bars: Bars, *, coverage: float) -> FeatureTable:
             columns[j, start:stop] = found[name][start - reach :]
         np.take(_seasons(), (time[start:stop] // HOUR) % WEEK, axis=1, out=columns[-len(TEMPORAL) :, start:stop])
     columns[:, ~np.isfinite(grid.close)] = np.nan
-    columns[:, : WARMUP - 1] = np.nan  # coverage would let a window begin before the first bar: not the same value later
+    columns[:, : WARMUP - 1] = (
+        np.nan
+    )  # coverage would let a window begin before the first bar: not the same value later
     return FeatureTable(time, columns.T, grid.log_return)
 
 

@@ -131,9 +131,7 @@ def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:
     return np.array(found)
 
 
-def _members(
-    z: Floats, y: Floats, lines: Floats, params: TrainParams, horizon: int
-) -> tuple[list[Any], Floats]:
+def _members(z: Floats, y: Floats, lines: Floats, params: TrainParams, horizon: int) -> tuple[list[Any], Floats]:
     """Return each member's booster, and the predicted logarithm of each row by the member that has not seen it."""
     import xgboost
 

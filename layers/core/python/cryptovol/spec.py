@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from cryptovol import features, volatility
+from cryptovol import features, volatility, windows
 
-_CODE = (features, volatility)
+_CODE = (features, volatility, windows)
 
 
 @cache

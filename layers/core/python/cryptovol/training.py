@@ -21,6 +21,12 @@ from cryptovol.times import format_instant
 
 Progress = Callable[[int, int], None]
 
+# Baselines that a training does not score, and why: named, so that nobody takes their absence for a victory.
+LEFT_OUT = {
+    "garch": "GARCH(1,1) is fitted by arch, which needs scipy and pandas and does not fit in a function beside XGBoost; "
+    "`cryptovol backtest` scores it on the same rows"
+}
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingTable:
@@ -144,6 +150,7 @@ def score(window: Window, horizon: int, levels: tuple[float, ...]) -> dict[str, 
         "dm_har": {"statistic": test.statistic, "p": test.p},
         "fold_qlike": each,
         "coverage": _coverage(window, horizon, levels),
+        "left_out": dict(LEFT_OUT),
     }
 
 
@@ -154,7 +161,7 @@ def _coverage(window: Window, horizon: int, levels: tuple[float, ...]) -> dict[s
         now = window.fold == number
         first = int(np.flatnonzero(now)[0])
         known = slice(0, max(first - horizon, 0))
-        calibration = intervals.calibrate(window.realized[known], window.predicted[known], levels)
+        calibration = intervals.calibrate(window.realized[known], window.predicted[known], levels, horizon=horizon)
         for level in levels:
             lower, upper = calibration.bounds(window.predicted[now], level)
             inside[level].append((window.realized[now] >= lower) & (window.realized[now] <= upper))
@@ -196,7 +203,7 @@ def build_bundle(
         score(window, table.horizon, params.levels),
         final,
         har,
-        intervals.calibrate(window.realized, window.predicted, params.levels),
+        intervals.calibrate(window.realized, window.predicted, params.levels, horizon=table.horizon),
         drift.fit_bounds(table.values[labelled]),
         drift.fit_reference(table.values[labelled]),
         kept,

@@ -82,7 +82,8 @@ class Trailing:
             return total
         count = self._counts.sum(window)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(count >= max(1.0, math.ceil(self._coverage * window)), total / count, np.nan)
+            mean: Floats = np.where(count >= max(1.0, math.ceil(self._coverage * window)), total / count, np.nan)
+        return mean
 
     def decayed_mean(self, decay: float, *, window: int) -> Floats:
         """Return the exponentially weighted mean over the last `window` hours, weights ``decay ** age``, shape (n,).

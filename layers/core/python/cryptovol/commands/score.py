@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         _write(args.report, page.render(body, title=title).encode("utf-8", "xmlcharrefreplace"))
     if args.out is not None:
         _write(args.out, tables.encode_json(body))
-    print(json.dumps(body, allow_nan=False) if args.json else "\n".join(_lines(body, title)))
+    print(json.dumps(body, allow_nan=False) if args.json else "\n".join(lines(body, title)))
     return 0
 
 
@@ -200,7 +200,7 @@ def _write(path: Path, data: bytes) -> None:
         raise ConfigError(f"cannot write {path}: {error}. Cure: name a file that can be written") from error
 
 
-def _lines(body: dict[str, Any], title: str) -> list[str]:
+def lines(body: dict[str, Any], title: str) -> list[str]:
     """Return what a person at a terminal wants to know."""
     lines = [title, body["verdict"]["sentence"], ""]
     lines.append(f"  {'':<12}{'QLIKE':>8}{'RMSE':>11}{'MAE':>11}{'R2':>8}{'bias':>7}   the model against it, QLIKE")
