@@ -1,35 +1,109 @@
-"""Conformal intervals hold their level and scale with the forecast."""
+"""Conformal intervals hold their level, follow a change of regime, and scale with the forecast."""
+
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cryptovol import intervals
 from cryptovol.errors import ConfigError
+from cryptovol.intervals import GAIN, LEAST_SHARE, MOST_SHARE, WARM
 
-RNG = np.random.default_rng(6)
 LEVELS = (0.5, 0.8, 0.9, 0.95)
+H = 6
+
+
+def made(n, *, seed=6, spread=0.4):
+    """Return realized and predicted volatility whose log error has the given spread per hour."""
+    rng = np.random.default_rng(seed)
+    predicted = np.exp(rng.standard_normal(n)) * 0.01
+    return predicted * np.exp(spread * rng.standard_t(4, n)), predicted
+
+
+def calibrated(realized, predicted):
+    """Return the calibration at all levels."""
+    return intervals.calibrate(realized, predicted, LEVELS, horizon=H)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_interval_holds_its_level_on_fresh_hours(level):
     """Calibrated on one half, the interval covers the other half as often as it says."""
-    predicted = np.exp(RNG.standard_normal(8000)) * 0.01
-    realized = predicted * np.exp(0.4 * RNG.standard_t(4, 8000))
-    lower, upper = intervals.calibrate(realized[:4000], predicted[:4000], LEVELS).bounds(predicted[4000:], level)
+    realized, predicted = made(8000)
+    lower, upper = calibrated(realized[:4000], predicted[:4000]).bounds(predicted[4000:], level)
     inside = np.mean((realized[4000:] >= lower) & (realized[4000:] <= upper))
     assert inside == pytest.approx(level, abs=0.025)
 
 
+def test_interval_widens_in_a_wilder_regime():
+    """Where the newest errors are wider than the stretch's, the interval is wider than plain quantiles give."""
+    spread = np.where(np.arange(2160) < 1440, 0.2, 0.5)
+    realized, predicted = made(2160, spread=spread)
+    lower, upper = calibrated(realized, predicted).factors[0.9]
+    plain = np.quantile(np.log(realized / predicted), (0.05, 0.95))
+    assert math.log(lower) < plain[0] and math.log(upper) > plain[1]
+
+
+def test_interval_narrows_in_a_calmer_regime():
+    """Where the newest errors are smaller, so is the interval."""
+    spread = np.where(np.arange(2160) < 1440, 0.5, 0.2)
+    realized, predicted = made(2160, spread=spread)
+    lower, upper = calibrated(realized, predicted).factors[0.9]
+    plain = np.quantile(np.log(realized / predicted), (0.05, 0.95))
+    assert math.log(upper) - math.log(lower) < plain[1] - plain[0]
+
+
+def slow_share(errors, nominal):
+    """Return the share left outside after the replay, each interval drawn from the errors known at its hour."""
+    share = nominal
+    for row in range(WARM + H, len(errors)):
+        known = [*errors[:WARM], *errors[WARM : row - H + 1]]
+        rank = sum(each < errors[row] for each in known) / len(known)
+        miss = not share / 2 <= rank <= 1 - share / 2
+        share += GAIN * (nominal - (1.0 if miss else 0.0))
+        share = min(max(share, LEAST_SHARE * nominal), min(MOST_SHARE * nominal, 1.0))
+    return share
+
+
+@given(seed=st.integers(0, 2**16), n=st.integers(WARM + H, 500))
+def test_replay_equals_its_slow_twin(seed, n):
+    """Ranks kept in order give what counting every known error at every hour gives."""
+    errors = np.random.default_rng(seed).standard_t(3, n)
+    assert intervals._outside(intervals._ranks(errors, H), 0.1) == slow_share(errors.tolist(), 0.1)
+
+
+def test_replay_uses_an_error_only_once_it_is_known():
+    """The rank of an hour does not move with errors of the hours whose horizon reaches past it."""
+    errors = np.random.default_rng(1).standard_normal(400)
+    row = 300
+    changed = errors.copy()
+    changed[row - H + 1 : row] = 50.0
+    at = row - WARM - H
+    assert intervals._ranks(changed, H)[at] == intervals._ranks(errors, H)[at]
+    lower, higher = changed.copy(), changed.copy()
+    lower[row - H], higher[row - H] = -50.0, 50.0
+    assert intervals._ranks(lower, H)[at] > intervals._ranks(higher, H)[at]
+
+
+def test_levels_are_nested():
+    """A wider level has the wider interval."""
+    factors = calibrated(*made(2160)).factors
+    ends = [factors[level] for level in LEVELS]
+    assert [low for low, _ in ends] == sorted((low for low, _ in ends), reverse=True)
+    assert [high for _, high in ends] == sorted(high for _, high in ends)
+
+
 def test_interval_scales_with_the_level_of_the_forecast():
     """Twice the forecast, twice the interval."""
-    found = intervals.calibrate(np.exp(RNG.standard_normal(200)), np.ones(200), LEVELS)
+    found = calibrated(*made(200))
     (low, double), (high, twice) = (bound.tolist() for bound in found.bounds(np.array([1.0, 2.0]), 0.9))
     assert double == pytest.approx(2 * low) and twice == pytest.approx(2 * high)
 
 
 def test_interval_of_an_unknown_level_is_refused():
     """The error lists the levels that exist."""
-    found = intervals.calibrate(np.ones(50), np.ones(50), LEVELS)
+    found = calibrated(np.ones(50), np.ones(50))
     with pytest.raises(ConfigError, match=r"0\.5, 0\.8, 0\.9, 0\.95"):
         found.bounds(np.ones(1), 0.99)
 
@@ -37,4 +111,4 @@ def test_interval_of_an_unknown_level_is_refused():
 def test_calibration_refuses_too_few_hours():
     """Thirty errors are the least."""
     with pytest.raises(ValueError, match="at least 30"):
-        intervals.calibrate(np.ones(29), np.ones(29), LEVELS)
+        calibrated(np.ones(29), np.ones(29))

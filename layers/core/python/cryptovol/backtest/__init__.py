@@ -159,7 +159,7 @@ def _stretch(table: TrainingTable, params: Params, at: int, stop: int) -> Table:
 
 
 def _baselines(table: TrainingTable, plan: Plan, first: int, told: Progress) -> Table:
-    whole: Mask = np.isfinite(table.values).all(axis=1)
+    whole: Mask = np.all(np.isfinite(table.values), axis=1)
     return walk_forward(
         table.log_return, table.target, horizon=table.horizon, first=first, stop=len(table.time),
         refit_hours=plan.refit_hours, coverage=table.coverage, rows=whole,
