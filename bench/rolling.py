@@ -78,7 +78,7 @@ def _momentum(frame: pd.DataFrame, r: pd.Series, week: pd.Series, coverage: floa
 def _temporal(index: pd.DatetimeIndex) -> dict[str, pd.Series]:
     after = index + pd.Timedelta(hours=1)
     # Counted from the epoch's weekday, a Thursday, as the hours of our week are.
-    hours = {"day": after.hour, "week": (after.dayofweek - 3) % 7 * 24 + after.hour}
+    hours = {"day": after.hour, "week": (after.day_of_week - 3) % 7 * 24 + after.hour}
     out = {}
     for name, length, harmonics in (("day", 24, (1, 2)), ("week", 168, (1, 2, 3))):
         phase = 2 * np.pi * hours[name].to_numpy() / length

@@ -1,7 +1,7 @@
 """`make bench`: measure the installs, the main job and the numeric cores, and write docs/benchmarks.md.
 
 Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn in the same process
-and the ratio is what holds elsewhere. `--only numbers` or `market` leaves out the installs and the main job.
+and the ratio is what holds elsewhere. `--only` measures one part; `--only forecast --quick` tries its code in seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 Row = tuple[str, ...]
 RUNS = 7
 
@@ -34,11 +32,6 @@ def timed(work: Callable[[], object], runs: int = RUNS) -> float:
         work()
         taken.append(time.perf_counter() - started)
     return statistics.median(taken)
-
-
-def numbers() -> list[Row]:
-    """Return the medians of the numeric cores, each beside the way most projects take."""
-    return [*_features(), *_gate(), *_forest()]
 
 
 def market_data() -> list[Row]:
@@ -55,19 +48,8 @@ def market_data() -> list[Row]:
     ]  # fmt: skip
 
 
-def _features() -> list[Row]:
-    from cryptovol import features
-    from cryptovol.testing import make_bars
-
-    rows = []
-    for n in (10_000, 100_000):
-        bars = make_bars(n)
-        taken = timed(lambda bars=bars: features.build(bars, coverage=0.75))
-        rows.append((f"36 features of {n:,} bars", f"{1e3 * taken:.0f} ms", f"{n / taken:,.0f} bars/s"))
-    return rows
-
-
-def _gate() -> list[Row]:
+def numbers() -> list[Row]:
+    """Return the medians of the numeric cores that have no part of their own."""
     from cryptovol import gate, params
     from cryptovol.testing import make_bars
 
@@ -75,28 +57,6 @@ def _gate() -> list[Row]:
     as_of = int(bars.time[-1]) + 3600
     taken = timed(lambda: gate.check(bars, as_of=as_of, params=limits, symbol="BTC", quote="USD"))
     return [("gate on 80,000 bars", f"{1e3 * taken:.0f} ms", f"{len(bars) / taken:,.0f} bars/s")]
-
-
-def _forest() -> list[Row]:
-    import xgboost
-
-    from cryptovol import forest, model, params
-
-    shape = params.load(Path("params.yaml")).train.forest
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((20_000, 36))
-    booster = model.train_booster(x, np.sin(x[:, 0]) + x[:, 1], shape, seed=1, threads=2)
-    trees = forest.from_xgboost(bytes(booster.save_raw("json")))
-    booster.set_param({"nthread": 1})
-    row, narrow = x[:1], x[:1].astype(np.float32)
-    many = range(200)
-    ours = timed(lambda: [trees.predict(row) for _ in many]) / len(many)
-    theirs = timed(lambda: [booster.predict(xgboost.DMatrix(narrow)) for _ in many]) / len(many)
-    label = f"{shape.trees} trees, depth {shape.depth}, one row"
-    return [
-        (f"{label}, numpy arrays", f"{1e6 * ours:.0f} us", f"{theirs / ours:.1f} x as fast as XGBoost"),
-        (f"{label}, XGBoost predict, 1 thread", f"{1e6 * theirs:.0f} us", ""),
-    ]
 
 
 def job() -> tuple[list[Row], list[Row]]:
@@ -140,19 +100,42 @@ def _stages(report: dict[str, Any]) -> str:
     return ", ".join(f"{stage['stage']} {stage['seconds']:.1f} s" for stage in report["stages"])
 
 
+def forecast_parts(quick: bool) -> list[str]:
+    """Return the Markdown of the forecast's benchmarks."""
+    import forecast
+
+    parts = []
+    for section in forecast.sections(forecast.QUICK if quick else forecast.FULL):
+        parts += [f"## {section.title}", *filter(None, [section.remark]), table(section.head, list(section.rows))]
+    return parts
+
+
 def table(head: Row, rows: list[Row]) -> str:
     """Return a Markdown table."""
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def main() -> int:
-    """Measure, print and write."""
+def _arguments() -> tuple[str | None, bool]:
+    """Return the one part to measure, or None for all, and whether on small sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", choices=("numbers", "market", "job"), help="measure one part and print it, writing nothing"
+        "--only",
+        choices=("numbers", "market", "forecast", "job"),
+        help="measure one part and print it, writing nothing",
     )
-    only = parser.parse_args().only
+    parser.add_argument(
+        "--quick", action="store_true", help="with --only forecast: small sizes, a test of the code only"
+    )
+    args = parser.parse_args()
+    if args.quick and args.only != "forecast":
+        parser.error("--quick goes with --only forecast: small sizes say nothing worth keeping")
+    return args.only, args.quick
+
+
+def main() -> int:
+    """Measure, print and write."""
+    only, quick = _arguments()
     machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
     parts = ["# Benchmarks", f"Written by `make bench`. {machine}. Shared and noisy: take the ratios, not the times."]
     if only in (None, "job"):
@@ -163,6 +146,8 @@ def main() -> int:
         parts += ["## Market data", table(("what", "time", ""), market_data())]
     if only in (None, "numbers"):
         parts += ["## Numeric cores (medians)", table(("what", "time", ""), numbers())]
+    if only in (None, "forecast"):
+        parts += forecast_parts(quick)
     text = "\n\n".join(parts) + "\n"
     print(text)
     if only is None:

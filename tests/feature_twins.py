@@ -85,8 +85,10 @@ class Twin:
         return math.log1p(math.sqrt(math.fsum((d - math.fsum(day) / len(day)) ** 2 for d in day) / len(day)) / mean)
 
     def same_hours(self, hours: int, at: int) -> float:
-        """Return the mean log volatility of the coming hours, as they were one to four weeks ago."""
-        return sum(log_root(self.mean(self.gk, hours, at + hours - WEEK * k)) for k in (1, 2, 3, 4)) / 4
+        """Return the mean log volatility of the coming hours, as they were one to four weeks ago, where known."""
+        weeks = [log_root(self.mean(self.gk, hours, at + hours - WEEK * k)) for k in (1, 2, 3, 4)]
+        there = [level for level in weeks if not math.isnan(level)]
+        return sum(there) / len(there) if there else NAN
 
     def seasons(self, at: int) -> dict[str, float]:
         """Return the waves of the day and of the week, which begins on a Thursday as the epoch did."""

@@ -22,6 +22,7 @@ from cryptovol.times import HOUR, format_instant
 MARKET = "test"
 PAIR = "btc-usd"
 COLUMN = FEATURE_NAMES.index("rv_24")
+ENDS = ((0.5, 0.8, 1.2), (0.9, 0.5, 2.0))  # levels and the factors on a forecast that bound their intervals
 
 
 def make_bundle(*, horizon: int = 24, factor: float = 1.0, trained_at: str, market: str = MARKET) -> Bundle:
@@ -47,9 +48,9 @@ def make_bundle(*, horizon: int = 24, factor: float = 1.0, trained_at: str, mark
         "",
         header,
         {"qlike": {"model": 0.1}},
-        Model(np.zeros(n), np.ones(n), weights, 0.0, forest, 1, level, np.full(n, 1 / n)),
+        Model(np.zeros(n), np.ones(n), weights, 0.0, forest, 1, level, 0.0, np.full(n, 1 / n)),
         Har((math.log(0.01), 0.0, 0.0, 0.0, 0.0), 1.0),
-        Calibration({0.5: (0.8, 1.2), 0.9: (0.5, 2.0)}, 500),
+        Calibration({share: (math.log(low), math.log(high)) for share, low, high in ENDS}, 500, 0.01, 0.0),
         Bounds(np.full(n, -50.0), np.full(n, 50.0)),
         None,
         {"time": np.zeros(1, dtype=np.int64)},

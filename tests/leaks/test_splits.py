@@ -93,9 +93,9 @@ def test_a_scaler_is_fitted_inside_its_fold(table: TrainingTable, quick: Params)
     """A model of the early rows is the same whatever values the rows after them have; the model carries its scaler."""
     labelled = np.flatnonzero(table.labelled())
     early = labelled[: len(labelled) // 2]
-    first = model.fit(table.values[early], table.target[early], quick.train)
+    first = model.fit(table.values[early], table.target[early], quick.train, horizon=HORIZON)
     other = poisoned(table, labels_from=int(early[-1]) + 1, values_from=int(early[-1]) + 1)
-    second = model.fit(other.values[early], other.target[early], quick.train)
+    second = model.fit(other.values[early], other.target[early], quick.train, horizon=HORIZON)
     assert np.array_equal(first.predict(table.values[early]), second.predict(table.values[early]))
 
 

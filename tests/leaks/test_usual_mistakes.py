@@ -105,20 +105,20 @@ def bent(rows: int) -> tuple[Floats, Floats]:
 
 
 def test_the_shipped_regularisation_lets_the_trees_split(params: Params) -> None:
-    """With the parameters as shipped, and rows as few as allowed, trees find what no line can."""
+    """With the parameters as shipped trees split on rows as few as allowed, and on a year's find what no line can."""
     train = replace(params.train, threads=1)
-    values, volatility = bent(train.least_rows + 1000)
-    fitted = model.fit(values[:-1000], volatility[:-1000], train)
-    got = np.log(fitted.predict(values[-1000:]))
-    assert len(np.unique(got)) > 100
-    assert np.corrcoef(got, np.abs(values[-1000:, 4]))[0, 1] > 0.6
+    values, volatility = bent(HOURS_PER_YEAR + 1000)
+    few = model.fit(values[: train.least_rows], volatility[: train.least_rows], train, horizon=24)
+    assert len(np.unique(few.forest.predict(few.standardise(values[-1000:])))) > 100
+    got = np.log(model.fit(values[:-1000], volatility[:-1000], train, horizon=24).predict(values[-1000:]))
+    assert np.corrcoef(got, np.abs(values[-1000:, 4]))[0, 1] > 0.8
 
 
 def test_the_unit_of_the_target_does_not_meet_the_regulariser(params: Params) -> None:
     """Volatilities a hundred times smaller give forecasts a hundred times smaller: nothing is compared with 0.005."""
     train = replace(params.train, threads=1, forest=replace(params.train.forest, trees=20))
     values, volatility = bent(train.least_rows)
-    large, small = (model.fit(values, volatility * factor, train).predict(values) for factor in (1.0, 0.01))
+    large, small = (model.fit(values, volatility * factor, train, horizon=24).predict(values) for factor in (1.0, 0.01))
     np.testing.assert_allclose(small, 0.01 * large, rtol=1e-3)
 
 
@@ -127,8 +127,8 @@ def test_the_scaler_travels_with_the_model(params: Params) -> None:
     train = replace(params.train, threads=1, forest=replace(params.train.forest, trees=20))
     values, volatility = bent(train.least_rows)
     units = 10.0 ** RNG.integers(-3, 4, 36)
-    plain = model.fit(values, volatility, train).predict(values[:50])
-    other = model.fit(values * units, volatility, train).predict(values[:50] * units)
+    plain = model.fit(values, volatility, train, horizon=24).predict(values[:50])
+    other = model.fit(values * units, volatility, train, horizon=24).predict(values[:50] * units)
     np.testing.assert_allclose(other, plain, rtol=1e-2)
 
 

@@ -44,7 +44,7 @@ def test_card_tells_every_section_in_both_forms():
         "Decision", "Lineage",
     ):  # fmt: skip
         assert f"\n## {section}\n" in text
-    assert "25,349 labelled hours" in text and "| 90% | 88.5% |" in text and "price (7)" in text
+    assert "25,349 labelled hours" in text and "| 90% | 88.5% |" in text and "price (5)" in text
     assert "Ledger entry 7, promoted (win)" in text and "a" * 64 in text and "statistic -3.10" in text
     assert "git_commit" not in made["lineage"] and "secret" not in made["decision"]
 

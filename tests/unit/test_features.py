@@ -1,140 +1,220 @@
-"""The 36 features: their count, their causality, their independence of price, and a slow twin of each."""
+"""The 36 features: each against a slow twin and against pandas, and what none of them may depend on."""
 
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cryptovol import features, volatility
+from bench import rolling
+from cryptovol import features
+from cryptovol.bars import NUMBERS, PRICES
 from cryptovol.errors import BarSchemaError
-from cryptovol.features import FEATURE_NAMES, WARMUP
+from cryptovol.features import FAMILIES, FEATURE_NAMES, MOMENTUM, PRICE, TEMPORAL, WARMUP
 from cryptovol.testing import make_bars
+from tests import feature_twins
 
-N = 1100
+N = 1300
 BARS = make_bars(N, seed=5)
-TABLE = features.build(BARS, coverage=0.75)
+GAPS = np.r_[3:5, 500:640, 760:761, 905:912, 1150:1153, 1290:1297]
+HOLED = BARS.take(np.delete(np.arange(N), GAPS))
+SCALES = st.floats(-3, 3).map(lambda power: 10.0**power)
+BLOCKS = st.sampled_from([61, 168, 300, 719, 720, 721, 1000, 1299])
+HOLES = st.lists(st.tuples(st.integers(1, N - 2), st.integers(1, 60)), max_size=5)
+
+
+def build(bars, coverage=0.75):
+    """Return the feature table of bars."""
+    return features.build(bars, coverage=coverage)
+
+
+TABLE = build(BARS)
+
+
+def same(one, other):
+    """Return whether two arrays have the same bits, NaN for NaN."""
+    return np.array_equal(one, other, equal_nan=True)
+
+
+def holed(gaps):
+    """Return the bars without the hours of some gaps, the first and the last bar kept."""
+    missing = np.concatenate([np.arange(at, min(at + hours, N - 1)) for at, hours in gaps] or [np.empty(0, dtype=int)])
+    return BARS.take(np.delete(np.arange(N), np.unique(missing)))
+
+
+def with_prices(made, bars=BARS):
+    """Return the bars with other prices; volumes and times stay."""
+    return replace(bars, **{name: np.asarray(made(getattr(bars, name)), dtype=np.float64) for name in PRICES})
 
 
 def test_features_are_exactly_36_in_four_families():
-    """The four families hold 36 distinct names."""
+    """Price, volatility, momentum and temporal hold 36 distinct names, in the order of the columns."""
+    assert list(FAMILIES) == ["price", "volatility", "momentum", "temporal"]
+    assert sum(FAMILIES.values(), ()) == FEATURE_NAMES
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == 36
     assert TABLE.values.shape == (N, 36)
+    assert all(TABLE.values[:, j].flags.c_contiguous for j in range(36))
+
+
+@pytest.mark.parametrize("at", [720, 901, N - 1])
+def test_features_equal_their_slow_twins(at):
+    """Every feature is what its definition says, computed the plain way."""
+    slow = feature_twins.Twin(BARS, coverage=0.75).row(at)
+    assert set(slow) == set(FEATURE_NAMES)
+    for name, value in zip(FEATURE_NAMES, TABLE.values[at], strict=True):
+        assert value == pytest.approx(slow[name], abs=1e-9), name
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.75, 1.0])
+def test_features_equal_their_slow_twins_around_gaps(coverage):
+    """Missing hours are left out of every window alike, and the coverage decides when there is no value."""
+    near = {int(gap) + after for gap in GAPS[GAPS > 700] for after in (-1, 0, 1, 5, 160)}
+    at = sorted({WARMUP - 1, N - 1, *(row for row in near if row < N)})
+    slow = feature_twins.rows(HOLED, at, FEATURE_NAMES, coverage=coverage)
+    got = build(HOLED, coverage).values[at]
+    assert np.isnan(got).any() and (coverage == 1.0 or np.isfinite(got).all(axis=1).any())
+    np.testing.assert_allclose(got, slow, atol=1e-9)
+
+
+# The exponential means of pandas run on from the first bar, ours end after 256 hours: 0.97^256 is 4e-4 of the weight,
+# 0.94^256 1e-7. What else differs is the rounding of pandas' running sums.
+TOLERANCES = {"gk_ewma_97": 2e-3, "ewma_94": 1e-5, "macd_12_26": 1e-5}
+
+
+def test_features_equal_those_of_pandas():
+    """Another implementation, on a library's rolling windows, gives the same columns within the stated tolerances."""
+    theirs = rolling.build(BARS, coverage=0.75)
+    assert tuple(theirs.columns) == FEATURE_NAMES
+    for name, ours in zip(FEATURE_NAMES, TABLE.values.T, strict=True):
+        column = theirs[name].to_numpy()[WARMUP - 1 :]
+        np.testing.assert_allclose(ours[WARMUP - 1 :], column, atol=TOLERANCES.get(name, 1e-6), err_msg=name)
 
 
 def test_features_are_complete_from_the_warm_up_on():
-    """The first whole row is the last hour of the stated warm-up."""
-    assert int(np.flatnonzero(TABLE.complete())[0]) == WARMUP - 1
-    assert TABLE.complete()[WARMUP - 1 :].all()
+    """The first whole row is the last hour of the stated warm-up, and no value comes before it."""
+    assert TABLE.complete().tolist() == [False] * (WARMUP - 1) + [True] * (N - WARMUP + 1)
+    assert np.isnan(TABLE.values[: WARMUP - 1]).all()
+    assert not build(BARS.take(slice(0, WARMUP - 1))).complete().any()
+    assert build(BARS.take(slice(0, WARMUP))).complete().tolist() == [False] * (WARMUP - 1) + [True]
 
 
-@pytest.mark.parametrize("cut", [730, 888, 1024])
-def test_features_do_not_see_a_poisoned_future(cut):
-    """Changing every bar after t changes no feature up to t, in any bit."""
-    poisoned = BARS.take(slice(None))
-    for name in ("open", "high", "low", "close", "volume_base"):
-        column = getattr(poisoned, name).copy()
-        column[cut:] *= 7.0
-        poisoned = type(poisoned)(**{**poisoned.columns(), name: column})
-    got = features.build(poisoned, coverage=0.75).values[:cut]
-    assert np.array_equal(got, TABLE.values[:cut], equal_nan=True)
+@given(cut=st.integers(WARMUP - 1, N - 1), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=20, deadline=None)
+def test_features_do_not_see_a_poisoned_future(cut, seed):
+    """Changing every bar after t, or leaving it out, changes no feature up to t, in any bit."""
+    rng = np.random.default_rng(seed)
+    late = np.arange(N) > cut
+    columns = {name: getattr(BARS, name) * np.where(late, np.exp(rng.normal(0, 2, N)), 1.0) for name in NUMBERS}
+    for other in (replace(BARS, **columns), BARS.take(slice(0, cut + 1))):
+        assert same(build(other).values[: cut + 1], TABLE.values[: cut + 1])
 
 
-@pytest.mark.parametrize("first", [1, 97, 300])
-def test_features_are_bit_equal_on_a_truncated_history(first):
-    """Serving from the last bars gives the very bits that training on all bars gave."""
-    cut = features.build(BARS.take(slice(first, None)), coverage=0.75).values
-    assert np.array_equal(cut[WARMUP - 1 :], TABLE.values[first + WARMUP - 1 :])
+@given(first=st.integers(0, N - WARMUP), block=BLOCKS)
+@settings(max_examples=20, deadline=None)
+def test_features_are_bit_equal_on_a_truncated_history(first, block):
+    """Serving from the last bars gives the very bits that training on all bars gave, whatever the blocks of either."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "BLOCK", block)
+        cut = build(BARS.take(slice(first, None))).values
+    assert same(cut[WARMUP - 1 :], TABLE.values[first + WARMUP - 1 :])
 
 
 def test_features_are_bit_equal_from_the_warm_up_alone():
     """The warm-up's bars and not one more are enough for the newest row."""
-    tail = features.build(BARS.take(slice(N - WARMUP, None)), coverage=0.75).values[-1]
-    assert np.array_equal(tail, TABLE.values[-1])
+    tail = build(BARS.take(slice(N - WARMUP, None))).values[-1]
+    assert same(tail, TABLE.values[-1]) and np.isfinite(tail).all()
 
 
-def test_features_ignore_the_price_level():
+@given(block=BLOCKS, gaps=HOLES)
+@settings(max_examples=30, deadline=None)
+def test_features_are_bit_equal_in_blocks_of_any_size(block, gaps):
+    """Blocks are a matter of speed: with gaps anywhere, at their borders too, one block gives the same bits."""
+    bars = holed([*gaps, (max(block - 2, 1), 3)])
+    whole = build(bars).values
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "BLOCK", block)
+        assert same(build(bars).values, whole)
+
+
+@given(scale=SCALES)
+@settings(max_examples=10, deadline=None)
+def test_features_ignore_the_price_level(scale):
     """A thousandfold price changes nothing."""
-    scaled = {n: getattr(BARS, n) * 1000.0 for n in ("open", "high", "low", "close")}
-    got = features.build(type(BARS)(**{**BARS.columns(), **scaled}), coverage=0.75).values
-    np.testing.assert_allclose(got, TABLE.values, atol=1e-7)
+    np.testing.assert_allclose(build(with_prices(lambda p: p * scale)).values, TABLE.values, atol=1e-7)
 
 
-def test_features_of_an_hour_without_a_bar_are_missing():
-    """A gap gives a row of NaN, and rows after it come back within the coverage."""
-    holed = features.build(BARS.take(np.r_[0:900, 903:N].astype(np.int64)), coverage=0.75)
-    assert len(holed.time) == N
-    assert np.isnan(holed.values[900:903]).all()
-    assert holed.complete()[-1]
+@given(scale=SCALES)
+@settings(max_examples=10, deadline=None)
+def test_features_ignore_the_unit_of_the_volume(scale):
+    """Volumes counted in another unit change nothing, and no feature but `volume_1` looks at them."""
+    other = build(replace(BARS, volume_base=BARS.volume_base * scale)).values
+    np.testing.assert_allclose(other, TABLE.values, atol=1e-9)
+    at = FEATURE_NAMES.index("volume_1")
+    assert same(np.delete(other, at, axis=1), np.delete(TABLE.values, at, axis=1))
+
+
+@given(gaps=HOLES)
+@settings(max_examples=10, deadline=None)
+def test_features_of_an_hour_without_a_bar_are_missing(gaps):
+    """A gap gives rows of NaN, one for each hour, and none where there is a bar on the grid's other hours."""
+    bars = holed(gaps)
+    table = build(bars)
+    assert len(table.time) == N and (np.diff(table.time) == 3600).all()
+    missing = ~np.isin(table.time, bars.time)
+    assert np.isnan(table.values[missing]).all()
+    temporal = table.values[WARMUP - 1 :, -len(TEMPORAL) :]
+    assert same(np.isnan(temporal).all(axis=1), missing[WARMUP - 1 :])
+
+
+def test_features_come_back_after_a_short_gap():
+    """After three missing hours the shortest windows are whole again within 12 more, and nothing lacks in the weeks after."""
+    table = build(holed([(750, 3)]))
+    assert np.isfinite(table.values[764:]).all()
+    assert np.isfinite(table.values[753, FEATURE_NAMES.index("rv_720")])
 
 
 def test_features_of_a_flat_market_are_finite():
-    """Zero variance gives floors and zeros, never NaN or infinity."""
-    flat = {n: np.full(N, 100.0) for n in ("open", "high", "low", "close")}
-    values = features.build(type(BARS)(**{**BARS.columns(), **flat}), coverage=0.75).values
-    assert np.isfinite(values[WARMUP - 1 :]).all()
+    """Zero variance gives floors and zeros, never NaN or infinity; so does a market without trades."""
+    flat = with_prices(lambda p: np.full(N, 100.0))
+    for bars in (flat, replace(flat, volume_base=np.zeros(N))):
+        values = build(bars).values[WARMUP - 1 :]
+        assert np.isfinite(values).all()
+        column = dict(zip(FEATURE_NAMES, values.T, strict=True))
+        zero = ("rsi_14", "gk_cv_24", "largest_24", "move_3", "downside_3", *PRICE)
+        assert all(np.abs(column[name]).max() < 1e-6 for name in zero)
+        assert all((column[name] == np.log(1e-6)).all() for name in ("rv_6", "gk_1", "gk_ewma_97", "gk_same_24"))
+    assert (column["volume_1"] == 0.0).all()
 
 
-def test_features_refuse_unsorted_bars():
-    """Bars out of order are an error, not a shuffled table."""
+@pytest.mark.parametrize("move", [0.8, 1.2])
+@pytest.mark.parametrize("before", [BARS, with_prices(lambda p: np.full(N, 100.0))])
+def test_a_single_hour_of_20_percent_stays_in_the_features_range(before, move):
+    """In a lively market as in a dead one, one wild hour gives finite numbers, and no distance beyond a few units."""
+    at = np.arange(N) >= 900
+    wild = with_prices(lambda p: p * np.where(at, move, 1.0), before)
+    wild = replace(wild, open=np.where(np.arange(N) == 900, before.open, wild.open))
+    wild = replace(wild, high=np.maximum(wild.high, wild.open), low=np.minimum(wild.low, wild.open))
+    values = build(wild).values[WARMUP - 1 :]
+    assert np.isfinite(values).all()
+    columns = [FEATURE_NAMES.index(name) for name in (*PRICE, *MOMENTUM) if name != "volume_1"]
+    assert np.abs(values[:, columns]).max() < 4.0
+
+
+@pytest.mark.parametrize("rows", [np.arange(N)[::-1], np.r_[0:N, N - 1], np.r_[0, 2, 1, 3:N]])
+def test_features_refuse_bars_out_of_order(rows):
+    """Bars out of order or repeated are an error, not a shuffled table."""
     with pytest.raises(BarSchemaError, match="sorted and unique"):
-        features.build(BARS.take(slice(None, None, -1)), coverage=0.75)
+        build(BARS.take(rows))
 
 
-def _slow(row: int) -> dict[str, float]:
-    """Return the features of one row, written out from their definitions with plain Python."""
-    c, o, h, low, v = BARS.close, BARS.open, BARS.high, BARS.low, BARS.volume_base
-    r = [math.nan] + [math.log(c[i] / c[i - 1]) for i in range(1, N)]
-    gk = [
-        max(0.5 * math.log(h[i] / low[i]) ** 2 - (2 * math.log(2) - 1) * math.log(c[i] / o[i]) ** 2, 0.0)
-        for i in range(N)
-    ]
-
-    def last(x, w, at=row):
-        return list(x[at + 1 - w : at + 1])
-
-    def mean(x):
-        return math.fsum(x) / len(x)
-
-    def decayed(x, d, w=256):
-        weights = [d**k for k in range(w)]
-        return math.fsum(a * b for a, b in zip(reversed(last(x, w)), weights, strict=True)) / math.fsum(weights)
-
-    rms = {w: math.sqrt(mean([a * a for a in last(r, w)])) for w in (6, 24, 72, 168, 720)}
-    week, logc = rms[168], [math.log(p) for p in c]
-    out = {f"return_{w}": math.asinh(math.fsum(last(r, w)) / (week * math.sqrt(w))) for w in (6, 24, 168)}
-    for w in (24, 168):
-        out[f"sma_distance_{w}"] = math.asinh((logc[row] - mean(last(logc, w))) / (week * math.sqrt(w)))
-    macd = decayed(logc, 1 - 2 / 13) - decayed(logc, 1 - 2 / 27)
-    out["macd_12_26"] = math.asinh(macd / (week * math.sqrt(26)))
-    out["drawdown_168"] = math.asinh((logc[row] - max(last(logc, 168))) / (week * math.sqrt(168)))
-    out |= {f"rv_{w}": math.log(value) for w, value in rms.items()}
-    out["ewma_94"] = 0.5 * math.log(decayed([0.0 if i == 0 else a * a for i, a in enumerate(r)], 0.94))
-    out |= {f"gk_{w}": 0.5 * math.log(max(mean(last(gk, w)), volatility.FLOOR**2)) for w in (1, 3, 12, 24, 168)}
-    park = [math.log(h[i] / low[i]) ** 2 / (4 * math.log(2)) for i in range(N)]
-    out["parkinson_72"] = 0.5 * math.log(mean(last(park, 72)))
-    day = [math.sqrt(g) for g in last(gk, 24)]
-    out["gk_cv_24"] = math.log1p(math.sqrt(mean([(d - mean(day)) ** 2 for d in day])) / mean(day))
-    out["gk_same_hours_day"] = 0.5 * math.log(mean(last(gk, 6, row - 18)))
-    out["gk_same_hours_week"] = 0.5 * math.log(mean(last(gk, 6, row - 162)))
-    gains, losses = ([max(s * a, 0.0) for a in last(r, 14)] for s in (1, -1))
-    out["rsi_14"] = (mean(gains) - mean(losses)) / (mean(gains) + mean(losses))
-    out["downside_1"] = math.asinh(min(r[row], 0.0) / week)
-    for w in (24, 168):
-        out[f"downside_share_{w}"] = mean([min(a, 0.0) ** 2 for a in last(r, w)]) / mean([a * a for a in last(r, w)])
-    for w in (3, 24):
-        out[f"volume_{w}"] = math.log(mean(last(v, w)) / mean(last(v, 168)))
-    known = int(BARS.time[row]) + 3600
-    for name, period in (("day", 86400), ("week", 604800)):
-        for k in (1, 2):
-            phase = 2 * math.pi * k * (known % period) / period
-            out[f"{name}_sin_{k}"], out[f"{name}_cos_{k}"] = math.sin(phase), math.cos(phase)
-    return out
+def test_features_refuse_bars_off_the_hour():
+    """A bar at half past has no place on the grid."""
+    with pytest.raises(BarSchemaError, match="full hours"):
+        build(replace(BARS, time=BARS.time + 1800))
 
 
-@pytest.mark.parametrize("row", [720, 901, N - 1])
-def test_features_equal_their_slow_twins(row):
-    """Every feature is what its definition says, computed the plain way."""
-    slow = _slow(row)
-    assert set(slow) == set(FEATURE_NAMES)
-    for j, name in enumerate(FEATURE_NAMES):
-        assert TABLE.values[row, j] == pytest.approx(slow[name], abs=1e-9), name
+def test_features_of_no_bars_are_no_rows():
+    """An empty history has an empty table of the usual width."""
+    table = build(BARS.take(slice(0, 0)))
+    assert table.values.shape == (0, 36) and len(table.time) == len(table.log_return) == 0

@@ -33,6 +33,31 @@ def test_a_fold_exists_exactly_if_its_labels_end_before_its_scored_rows(train_en
             Fold(train_end, start, start + length, horizon)
 
 
+@given(st.integers(2, 12), st.integers(1, 40), st.integers(0, 500))
+def test_left_out_stretches_cover_every_row_once_and_purge_on_both_sides(members, purge, more):
+    """Stretches tile the rows, oldest first and of like length; no label of a row kept overlaps with one of theirs."""
+    n = members * (purge + 1) + more
+    found = list(folds.left_out(n, members=members, purge=purge))
+    assert len(found) == members
+    assert [row for each in found for row in range(n)[each.rows]] == list(range(n))
+    lengths = [each.rows.stop - each.rows.start for each in found]
+    assert max(lengths) - min(lengths) <= 1
+    for each in found:
+        kept = np.delete(np.arange(n), each.purged)
+        assert len(kept) >= 1
+        assert not any(each.rows.start - purge <= row < each.rows.stop + purge for row in kept)
+        assert len(kept) == n - len(range(max(each.rows.start - purge, 0), min(each.rows.stop + purge, n)))
+
+
+@pytest.mark.parametrize(
+    ("n", "members", "purge"), [(1000, 1, 24), (1000, 0, 24), (1000, 5, 0), (1000, 5, -1), (124, 5, 24), (0, 2, 1)]
+)
+def test_left_out_refuses_what_leaves_a_member_without_rows(n, members, purge):
+    """One member would have nothing to fit on; without a purge labels overlap; rows must be enough for all."""
+    with pytest.raises(ValueError, match=f"{n} rows cannot be split into {members} stretches with a purge of {purge}"):
+        list(folds.left_out(n, members=members, purge=purge))
+
+
 @pytest.mark.parametrize("wrong", [(0, 30, 40, 6), (10, 30, 30, 6), (10, 30, 20, 6), (10, 30, 40, 0)])
 def test_a_fold_needs_rows_to_fit_on_and_to_score(wrong):
     """Empty and backward ranges, and no horizon, are refused."""

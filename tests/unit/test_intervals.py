@@ -40,18 +40,18 @@ def test_interval_widens_in_a_wilder_regime():
     """Where the newest errors are wider than the stretch's, the interval is wider than plain quantiles give."""
     spread = np.where(np.arange(2160) < 1440, 0.2, 0.5)
     realized, predicted = made(2160, spread=spread)
-    lower, upper = calibrated(realized, predicted).factors[0.9]
+    lower, upper = calibrated(realized, predicted).errors[0.9]
     plain = np.quantile(np.log(realized / predicted), (0.05, 0.95))
-    assert math.log(lower) < plain[0] and math.log(upper) > plain[1]
+    assert lower < plain[0] and upper > plain[1]
 
 
 def test_interval_narrows_in_a_calmer_regime():
     """Where the newest errors are smaller, so is the interval."""
     spread = np.where(np.arange(2160) < 1440, 0.5, 0.2)
     realized, predicted = made(2160, spread=spread)
-    lower, upper = calibrated(realized, predicted).factors[0.9]
+    lower, upper = calibrated(realized, predicted).errors[0.9]
     plain = np.quantile(np.log(realized / predicted), (0.05, 0.95))
-    assert math.log(upper) - math.log(lower) < plain[1] - plain[0]
+    assert upper - lower < plain[1] - plain[0]
 
 
 def slow_share(errors, nominal):
@@ -88,8 +88,8 @@ def test_replay_uses_an_error_only_once_it_is_known():
 
 def test_levels_are_nested():
     """A wider level has the wider interval."""
-    factors = calibrated(*made(2160)).factors
-    ends = [factors[level] for level in LEVELS]
+    errors = calibrated(*made(2160)).errors
+    ends = [errors[level] for level in LEVELS]
     assert [low for low, _ in ends] == sorted((low for low, _ in ends), reverse=True)
     assert [high for _, high in ends] == sorted(high for _, high in ends)
 
@@ -112,3 +112,33 @@ def test_calibration_refuses_too_few_hours():
     """Thirty errors are the least."""
     with pytest.raises(ValueError, match="at least 30"):
         calibrated(np.ones(29), np.ones(29))
+
+
+def test_spread_slope_finds_wider_errors_in_quiet_hours():
+    """Errors that shrink as the level grows give a negative slope, half of the plain regression's; even ones give none."""
+    rng = np.random.default_rng(2)
+    predicted = 0.01 * np.exp(0.5 * rng.standard_normal(20_000))
+    noise = rng.standard_normal(20_000)
+    slope = intervals.spread_slope(predicted, predicted * np.exp(0.3 * noise * (predicted / 0.01) ** -0.4))
+    assert slope == pytest.approx(-0.2, abs=0.03)
+    assert intervals.spread_slope(predicted, predicted * np.exp(0.3 * noise)) == pytest.approx(0.0, abs=0.03)
+    assert intervals.spread_slope(np.full(50, 0.01), predicted[:50]) == 0.0
+
+
+def test_sloped_intervals_are_wider_for_quiet_hours():
+    """With a negative slope the interval of a low forecast is wider, relative to it, than that of a high one."""
+    realized, predicted = made(2160)
+    found = intervals.calibrate(realized, predicted, LEVELS, horizon=H, slope=-0.2)
+    lower, upper = found.bounds(np.array([found.usual / 2, found.usual, found.usual * 2]), 0.9)
+    width = np.log(upper / lower)
+    assert width[0] > width[1] > width[2]
+    assert found.bounds(np.array([found.usual]), 0.9)[1][0] == pytest.approx(found.usual * math.exp(found.errors[0.9][1]))
+
+
+def test_sloped_intervals_stop_widening_far_out():
+    """Beyond four times the usual level the width stays as it is."""
+    realized, predicted = made(2160)
+    found = intervals.calibrate(realized, predicted, LEVELS, horizon=H, slope=-0.5)
+    far = found.usual * np.array([4.0, 40.0])
+    lower, upper = found.bounds(far, 0.9)
+    assert np.allclose(np.log(upper / lower), np.log(upper / lower)[0])

@@ -94,6 +94,21 @@ def test_a_fold_is_fitted_on_its_own_past_alone():
     assert blocks.plan(replace(clean, target=target), TRAIN, TUNE).loss(0, TRAIN) == first.loss(0, TRAIN)
 
 
+@pytest.mark.parametrize(("stride", "rows"), [(1, 24), (5, 5), (7, 4), (23, 2), (25, 1)])
+def test_a_thinned_fit_leaves_out_as_many_of_its_rows_as_share_hours(monkeypatch, stride, rows):
+    """A horizon of 24 h spans five rows that are five hours apart: so many are purged, not 24 of them."""
+    seen, fit = [], blocks.model.fit
+
+    def watched(values, target, train, *, horizon):
+        seen.append(horizon)
+        return fit(values, target, train, horizon=horizon)
+
+    monkeypatch.setattr(blocks.model, "fit", watched)
+    plan = blocks.plan(table(3000), replace(TRAIN, members=2), replace(TUNE, stride_hours=stride))
+    assert np.isfinite(plan.loss(2, replace(TRAIN, members=2)))
+    assert seen == [rows] and rows * stride >= 24
+
+
 @pytest.mark.parametrize("n", [10, 200, 324, 700, 940])
 def test_too_few_hours_are_refused_with_both_numbers(n):
     """The message names what is needed and what is there."""

@@ -142,7 +142,7 @@ def test_a_retrain_of_what_was_never_tuned_says_so():
         ({"params": {**GOOD["params"], "depth": 3.5}}, "depth is 3.5, which is no whole number"),
         ({"params": {**GOOD["params"], "depth": True}}, "depth is True"),
         ({"params": {**GOOD["params"], "l2": "much"}}, "l2 is 'much'"),
-        ({"params": {**GOOD["params"], "subsample": 1.5}}, "outside tune.space, which is 0.3 to 1.0"),
+        ({"params": {**GOOD["params"], "subsample": 1.5}}, "outside tune.space, which is 0.2 to 0.8"),
         ({"params": None}, "its parameters are None"),
         ({"as_of": "yesterday"}, "cannot be read"),
         ({"seen_until": 7}, "cannot be read"),

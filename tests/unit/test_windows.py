@@ -38,7 +38,7 @@ def same(one, other):
 @given(HOURS, WINDOWS)
 @BUDGET
 def test_sum_equals_its_slow_twin(x, window):
-    """The doubled sum is the plain sum of the hours that are there, and missing before the first whole window."""
+    """The sum of sums is the plain sum of the hours that are there, and missing before the first whole window."""
     slow = [math.nan if w is None else math.fsum(there(w)) for w in ends(x, window)]
     np.testing.assert_allclose(Trailing(x, coverage=1.0).sum(window), slow, atol=1e-12)
 
@@ -54,6 +54,16 @@ def test_mean_equals_its_slow_twin(x, window, coverage):
 
     got = Trailing(x, coverage=coverage).mean(window)
     np.testing.assert_allclose(got, [mean(w) for w in ends(x, window)], atol=1e-12)
+
+
+@pytest.mark.parametrize(("coverage", "least"), [(0.75, 5), (0.5, 3), (1.0, 6), (0.0, 1), (0.1, 1)])
+def test_coverage_of_a_window_is_rounded_up(coverage, least):
+    """Three quarters of six hours are five: with four there is no mean. Without any hour there never is one."""
+    found = []
+    for there in range(7):
+        x = np.r_[np.full(6 - there, np.nan), np.ones(there)]
+        found.append(math.isfinite(Trailing(x, coverage=coverage).mean(6)[-1]))
+    assert found == [there >= least for there in range(7)]
 
 
 @given(HOURS, st.floats(0.5, 0.99), POWERS)
@@ -127,7 +137,7 @@ def test_windows_do_not_know_later_hours(x, window, cut):
 
 @pytest.mark.parametrize("window", [1, 2, 4, 8, 64])
 def test_sums_may_be_written_into(window):
-    """What is done to a sum changes neither the series nor the doubled sums of later windows."""
+    """What is done to a sum changes neither the series nor the sums that later windows are made of."""
     x = LONG[:200].copy()
     trailing, fresh = Trailing(x, coverage=1.0), Trailing(LONG[:200], coverage=1.0)
     trailing.sum(window)[:] = 1e9
@@ -148,6 +158,20 @@ def test_means_leave_the_series_and_the_sums_alone(gap):
     trailing.decayed_mean(0.9, window=8)
     assert same(x, before)
     assert all(same(trailing.sum(w), held) for w, held in zip((1, 8, 24), sums, strict=True))
+
+
+@given(HOURS, st.lists(st.integers(0, 89), max_size=4), WINDOWS, POWERS)
+@BUDGET
+def test_series_counted_together_have_the_bits_of_series_counted_alone(x, more, window, power):
+    """What series lack is counted once for those that lack the same, and apart where one lacks more."""
+    other = x * x
+    other[[row for row in more if row < len(x)]] = np.nan
+    known = []
+    for series in (x, other, x + 1.0):
+        alone, beside = Trailing(series, coverage=0.5), Trailing(series, coverage=0.5, known=known)
+        assert same(beside.mean(window), alone.mean(window))
+        assert same(beside.decayed_mean(0.9, window=power), alone.decayed_mean(0.9, window=power))
+    assert len(known) == (1 if same(np.isnan(other), np.isnan(x)) else 2)
 
 
 def test_windows_longer_than_the_history_have_no_value():

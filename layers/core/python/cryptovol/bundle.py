@@ -65,7 +65,7 @@ class Bundle:
     @property
     def levels(self) -> tuple[float, ...]:
         """The calibrated interval levels."""
-        return tuple(sorted(self.calibration.factors))
+        return tuple(sorted(self.calibration.errors))
 
     def predict(self, values: Floats) -> Floats:
         """Return the forecast per hour, shape (n,), from features of shape (n, 36)."""
@@ -108,23 +108,13 @@ class Bundle:
 
 def encode(bundle: Bundle) -> dict[str, bytes]:
     """Return the bundle's files by name, ``bundle.json`` included; `bundle.sha256` is not read."""
-    linear = {
-        "centre": bundle.model.centre.tolist(),
-        "scale": bundle.model.scale.tolist(),
-        "weights": bundle.model.weights.tolist(),
-        "intercept": bundle.model.intercept,
-        "members": bundle.model.members,
-        "importance": bundle.model.importance.tolist(),
-        "level": asdict(bundle.model.level),
-    }
-    factors = {str(level): list(pair) for level, pair in sorted(bundle.calibration.factors.items())}
     files = {
-        "linear.json": tables.encode_json(linear),
+        "linear.json": tables.encode_json(_linear(bundle.model)),
         "forest.npz": tables.encode_npz(bundle.model.forest.arrays()),
         "har.json": tables.encode_json(
             {"coefficients": list(bundle.har.coefficients), "correction": bundle.har.correction}
         ),
-        "intervals.json": tables.encode_json({"factors": factors, "rows": bundle.calibration.rows}),
+        "intervals.json": tables.encode_json(_intervals(bundle.calibration)),
         "bounds.json": tables.encode_json(
             {"lower": bundle.bounds.lower.tolist(), "upper": bundle.bounds.upper.tolist()}
         ),
@@ -135,6 +125,17 @@ def encode(bundle: Bundle) -> dict[str, bytes]:
     listing = {name: tables.sha256(data) for name, data in files.items()}
     files[MANIFEST] = tables.encode_json({"format": FORMAT, "header": dict(bundle.header), "files": listing})
     return files
+
+
+def _linear(model: Model) -> dict[str, Any]:
+    arrays = {name: getattr(model, name).tolist() for name in ("centre", "scale", "weights", "importance")}
+    plain = {name: getattr(model, name) for name in ("intercept", "members", "spread_slope")}
+    return {**arrays, **plain, "level": asdict(model.level)}
+
+
+def _intervals(calibration: Calibration) -> dict[str, Any]:
+    ends = {str(level): list(pair) for level, pair in sorted(calibration.errors.items())}
+    return {"errors": ends, "rows": calibration.rows, "usual": calibration.usual, "slope": calibration.slope}
 
 
 def save(store: Store, prefix: str, files: Mapping[str, bytes]) -> None:
@@ -184,14 +185,14 @@ def decode(files: Mapping[str, bytes], header: Mapping[str, Any], sha256: str) -
     except BarSchemaError as error:
         raise BundleRefusedError(f"bundle {sha256[:12]}: {error}") from error
     model = _model(linear, trees)
-    factors = {float(level): (pair[0], pair[1]) for level, pair in interval["factors"].items()}
+    ends = {float(level): (pair[0], pair[1]) for level, pair in interval["errors"].items()}
     return Bundle(
         sha256,
         header,
         json.loads(files["scores.json"]),
         model,
         Har(tuple(har["coefficients"]), har["correction"]),
-        Calibration(factors, interval["rows"]),
+        Calibration(ends, interval["rows"], interval["usual"], interval["slope"]),
         Bounds(np.asarray(bounds["lower"]), np.asarray(bounds["upper"])),
         reference,
         window,
@@ -203,4 +204,5 @@ def _model(linear: Mapping[str, Any], trees: Forest) -> Model:
         np.asarray(linear[name], dtype=np.float64) for name in ("centre", "scale", "weights", "importance")
     )
     level = Level(**linear["level"])
-    return Model(centre, scale, weights, linear["intercept"], trees, linear["members"], level, importance)
+    rest = (linear["members"], level, linear["spread_slope"], importance)
+    return Model(centre, scale, weights, linear["intercept"], trees, *rest)

@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cryptovol import features
+from cryptovol.features import FAMILIES
 
 Card = dict[str, Any]
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "price": features.PRICE, "volatility": features.VOLATILITY, "momentum": features.MOMENTUM,
-    "temporal": features.TEMPORAL,
-}  # fmt: skip
 LOWER, HIGHER, NEAR_ONE = ("rmse", "mae", "qlike"), ("r2", "r2_log"), ("bias",)
 INTENDED = (
     "Forecast how strongly the price will move over the next hours: the standard deviation of hourly log returns, with"
@@ -89,8 +85,8 @@ def _families(names: Sequence[str]) -> dict[str, list[str]]:
 
 def _model(header: Mapping[str, Any]) -> dict[str, Any]:
     kind = (
-        "ridge regression of the logarithm of volatility, boosted trees on what it leaves over, and a factor that"
-        " corrects the bias of going back from logarithms"
+        "the mean of several pairs of a ridge regression of the logarithm of volatility and boosted trees on what it"
+        " leaves over, each fitted without one stretch of the past, and a factor by level that leads back from logarithms"
     )
     study = header.get("tuning_study")
     return {"kind": kind, **({"tuning_study": study} if study else {})}

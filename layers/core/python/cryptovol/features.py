@@ -7,16 +7,15 @@ calmer year changes nothing but the logarithms. Windows are in hours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cryptovol import volatility as vol
-from cryptovol.bars import Bars, Floats, Ints, Mask
+from cryptovol.bars import PRICES, Bars, Floats, Ints, Mask
 from cryptovol.errors import BarSchemaError
 from cryptovol.times import HOUR
-from cryptovol.windows import Trailing, window_max
+from cryptovol.windows import Presence, Trailing, window_max
 
 PRICE = ("return_24", "sma_distance_24", "sma_distance_168", "macd_12_26", "drawdown_168")
 VOLATILITY = (
@@ -34,7 +33,8 @@ FEATURE_NAMES: tuple[str, ...] = PRICE + VOLATILITY + MOMENTUM + TEMPORAL
 WEEK = 168
 REACH = 720  # hours before a row that its features may use
 WARMUP = REACH + 1  # closes needed before the longest window (720 returns) is whole
-BLOCK = 15_600  # rows computed at once; with their reach under 128 KiB a column, past which malloc asks the kernel each time
+BLOCK = 15_600  # rows computed at once; a column of them and their lead is under malloc's mmap threshold of 128 KiB
+LEAD = REACH - 1  # hours computed before a block for the sake of its first row
 WEEKS_BACK = (1, 2, 3, 4)  # of the same hours, looked up in the past
 
 
@@ -47,7 +47,8 @@ class FeatureTable:
     time
         Shape (n,), unix seconds at which each grid hour opens; missing hours have a row too.
     values
-        Shape (n, 36), columns contiguous, in the order of `FEATURE_NAMES`; NaN where a window lacks bars and in hours without a bar.
+        Shape (n, 36), columns contiguous, in the order of `FEATURE_NAMES`; NaN where a window lacks bars and in
+        hours without one.
     log_return
         Shape (n,), NaN where missing.
     """
@@ -63,8 +64,11 @@ class FeatureTable:
 
 
 @dataclass(frozen=True, eq=False)
-class _Grid:
-    """Bars laid on every hour from the first to the last; NaN where an hour has none."""
+class _Block:
+    """One stretch of the hourly grid, NaN where an hour has no bar; its first `LEAD` hours lack some of their past.
+
+    `out` holds, per feature, where the values of the hours after the lead belong.
+    """
 
     open: Floats
     high: Floats
@@ -72,49 +76,12 @@ class _Grid:
     close: Floats
     volume: Floats
     log_return: Floats
-
-    def rows(self, start: int, stop: int) -> _Grid:
-        return _Grid(*(getattr(self, each.name)[start:stop] for each in fields(self)))
-
-
-class _Series:
-    """What several features are made of, for one stretch of the grid."""
-
-    def __init__(self, grid: _Grid, coverage: float) -> None:
-        self.grid = grid
-        self.coverage = coverage
+    coverage: float
+    out: dict[str, Floats]
+    known: list[Presence] = field(default_factory=list, init=False)
 
     def trailing(self, x: Floats) -> Trailing:
-        return Trailing(x, coverage=self.coverage)
-
-    @cached_property
-    def log_close(self) -> Trailing:
-        return self.trailing(self.log_price)
-
-    @cached_property
-    def log_price(self) -> Floats:
-        return np.log(self.grid.close)
-
-    @cached_property
-    def returns(self) -> Trailing:
-        return self.trailing(self.grid.log_return)
-
-    @cached_property
-    def squares(self) -> Trailing:
-        return self.trailing(self.grid.log_return * self.grid.log_return)
-
-    @cached_property
-    def hourly_gk(self) -> Floats:
-        return vol.garman_klass(self.grid.open, self.grid.high, self.grid.low, self.grid.close)
-
-    @cached_property
-    def gk(self) -> Trailing:
-        return self.trailing(self.hourly_gk)
-
-    @cached_property
-    def per_week(self) -> Floats:
-        """One over the past week's volatility per hour."""
-        return 1.0 / np.maximum(np.sqrt(self.squares.mean(WEEK)), vol.FLOOR)
+        return Trailing(x, coverage=self.coverage, known=self.known)
 
 
 def build(bars: Bars, *, coverage: float) -> FeatureTable:
@@ -132,123 +99,151 @@ def build(bars: Bars, *, coverage: float) -> FeatureTable:
     BarSchemaError
         If bars are unsorted, repeated or off the hour.
     """
-    if np.any(np.diff(bars.time) <= 0) or np.any(bars.time % HOUR):
+    hours = bars.time // HOUR
+    if np.any(hours * HOUR != bars.time) or np.any(hours[1:] <= hours[:-1]):
         raise BarSchemaError("features need bars on full hours, sorted and unique in time; pass them through the gate")
-    first = int(bars.time[0]) if len(bars) else 0
-    n = int((bars.time[-1] - first) // HOUR + 1) if len(bars) else 0
-    grid, time = _grid(bars, first, n), first + HOUR * np.arange(n, dtype=np.int64)
-    columns = np.empty((len(FEATURE_NAMES), n))
-    for start in range(0, n, BLOCK):
-        stop, reach = min(start + BLOCK, n), max(start - REACH, 0)
-        found = _block(grid.rows(reach, stop), coverage)
-        for j, name in enumerate(FEATURE_NAMES[: -len(TEMPORAL)]):
-            columns[j, start:stop] = found[name][start - reach :]
-        np.take(_seasons(), (time[start:stop] // HOUR) % WEEK, axis=1, out=columns[-len(TEMPORAL) :, start:stop])
-    columns[:, ~np.isfinite(grid.close)] = np.nan
-    columns[:, : WARMUP - 1] = (
-        np.nan
-    )  # coverage would let a window begin before the first bar: not the same value later
-    return FeatureTable(time, columns.T, grid.log_return)
+    first = int(hours[0]) if len(bars) else 0
+    n = int(hours[-1]) - first + 1 if len(bars) else 0
+    grid, columns = _grid(bars, hours - first, n), np.empty((len(FEATURE_NAMES), n))
+    columns[:, : WARMUP - 1] = np.nan  # coverage would let a window begin before the first bar: another value later
+    for start in range(WARMUP - 1, n, BLOCK):
+        stop = min(start + BLOCK, n)
+        out = {name: columns[j, start:stop] for j, name in enumerate(FEATURE_NAMES)}
+        own = {name: column[start - LEAD : stop] for name, column in grid.items()}
+        _write(_Block(**own, coverage=coverage, out=out))
+    _temporal(columns[-len(TEMPORAL) :, WARMUP - 1 :], first + WARMUP - 1)
+    columns[:, np.flatnonzero(~np.isfinite(grid["close"]))] = np.nan
+    return FeatureTable(HOUR * (first + np.arange(n, dtype=np.int64)), columns.T, grid["log_return"])
 
 
-def _grid(bars: Bars, first: int, n: int) -> _Grid:
-    at = (bars.time - first) // HOUR
+def _grid(bars: Bars, at: Ints, n: int) -> dict[str, Floats]:
+    """Return the columns of a block, laid on every hour from the first bar to the last."""
 
     def laid(column: Floats) -> Floats:
+        if len(column) == n:
+            return column
         out = np.full(n, np.nan)
         out[at] = column
         return out
 
-    close = laid(bars.close)
-    columns = (laid(bars.open), laid(bars.high), laid(bars.low), close, laid(bars.volume_base))
-    return _Grid(*columns, vol.log_returns(close))
+    grid = {name: laid(getattr(bars, name)) for name in PRICES}
+    return {**grid, "volume": laid(bars.volume_base), "log_return": vol.log_returns(grid["close"])}
 
 
-def _block(grid: _Grid, coverage: float) -> dict[str, Floats]:
-    """Return all but the temporal features of one stretch by name; its first `REACH` rows lack some of their past."""
-    series = _Series(grid, coverage)
+def _write(block: _Block) -> None:
+    """Write all but the temporal features, one series after the other: what one leaves in the cache, the next reuses."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {**_price(series), **_volatility(series), **_momentum(series)}
+        per_week = _of_squares(block)
+        _of_returns(block, per_week)
+        _of_closes(block, per_week)
+        _of_ranges(block)
+        _of_volumes(block)
 
 
-def _damped(x: Floats) -> Floats:
-    """Return ``x / sqrt(1 + |x|)``: linear near zero, a root far out, so that one large move does not rule a line."""
-    return x / np.sqrt(1.0 + np.abs(x))
+def _own(x: Floats) -> Floats:
+    """Return the hours after the lead."""
+    return x[LEAD:]
 
 
-def _log_root(variance: Floats) -> Floats:
-    """Return ln(sqrt(variance)), floored like `volatility.log_floor`."""
-    return 0.5 * np.log(np.maximum(variance, vol.FLOOR**2))
+def _damped(x: Floats, out: Floats) -> None:
+    """Write ``x / sqrt(1 + |x|)``: linear near zero, a root far out, so that one large move does not rule a line."""
+    scale = np.abs(x)
+    scale += 1.0
+    np.sqrt(scale, out=scale)
+    np.divide(x, scale, out=out)
 
 
-def _price(series: _Series) -> dict[str, Floats]:
-    """Return return and distances in units of the past week's volatility."""
-    price, per_week = series.log_price, series.per_week
-    out = {"return_24": _damped(series.returns.mean(24) * (np.sqrt(24.0) * per_week))}
+def _log_root(variance: Floats, out: Floats) -> None:
+    """Write ln(sqrt(variance)), floored like `volatility.log_floor`."""
+    np.maximum(variance, vol.FLOOR**2, out=out)
+    np.log(out, out=out)
+    out *= 0.5
+
+
+def _of_squares(block: _Block) -> Floats:
+    """Write log volatilities of squared returns; return one over the past week's volatility per hour, after the lead."""
+    squares = block.trailing(block.log_return * block.log_return)
+    for window in (6, 24, WEEK, 720):
+        _log_root(_own(squares.mean(window)), block.out[f"rv_{window}"])
+    _log_root(_own(squares.decayed_mean(vol.EWMA_DECAY, window=vol.EWMA_WINDOW)), block.out["ewma_94"])
+    return 1.0 / np.maximum(np.sqrt(_own(squares.mean(WEEK))), vol.FLOOR)
+
+
+def _of_returns(block: _Block, per_week: Floats) -> None:
+    """Write the recent returns, their sizes, RSI and falls (which raise volatility more than rises do)."""
+    out, returns = block.out, block.trailing(block.log_return)
+    moves = block.trailing(np.abs(block.log_return))
+    _damped(_own(returns.mean(24)) * (np.sqrt(24.0) * per_week), out["return_24"])
+    np.abs(out["return_24"], out=out["move_24"])
+    _damped(np.abs(_own(returns.mean(3))) * (np.sqrt(3.0) * per_week), out["move_3"])
+    # Half of what returns lack to their sizes is the falls; summed in the same order, so that without a fall it is zero.
+    falls = 0.5 * (_own(returns.mean(3)) - _own(moves.mean(3)))
+    _damped(falls * (np.sqrt(3.0) * per_week), out["downside_3"])
+    np.divide(_own(returns.mean(14)), _own(moves.mean(14)), out=out["rsi_14"])
+    out["rsi_14"][_own(moves.mean(14)) == 0] = 0.0
+    largest = _own(window_max(moves.filled, 24))
+    np.log(np.maximum(largest, vol.FLOOR) * per_week, out=out["largest_24"])
+
+
+def _of_closes(block: _Block, per_week: Floats) -> None:
+    """Write distances from averages and from the peak in units of the past week's volatility."""
+    out, price = block.out, np.log(block.close)
+    trailing, now = block.trailing(price), _own(price)
     for window in (24, WEEK):
-        distance = price - series.log_close.mean(window)
-        out[f"sma_distance_{window}"] = _damped(distance * (per_week / np.sqrt(window)))
-    fast, slow = (series.log_close.decayed_mean(1.0 - 2.0 / (span + 1.0), window=256) for span in (12, 26))
-    out["macd_12_26"] = _damped((fast - slow) * (per_week / np.sqrt(26.0)))
-    peak = window_max(np.where(np.isfinite(price), price, -np.inf), WEEK)
-    out["drawdown_168"] = _damped((price - peak) * (per_week / np.sqrt(float(WEEK))))
-    return out
+        _damped((now - _own(trailing.mean(window))) * (per_week / np.sqrt(window)), out[f"sma_distance_{window}"])
+    fast, slow = (_own(trailing.decayed_mean(1.0 - 2.0 / (span + 1.0), window=256)) for span in (12, 26))
+    _damped((fast - slow) * (per_week / np.sqrt(26.0)), out["macd_12_26"])
+    peak = _own(window_max(price if trailing.whole else np.where(np.isfinite(price), price, -np.inf), WEEK))
+    _damped((now - peak) * (per_week / np.sqrt(float(WEEK))), out["drawdown_168"])
 
 
-def _volatility(series: _Series) -> dict[str, Floats]:
-    """Return log volatilities over several windows, their spread, and those of the same hours in past weeks."""
-    gk, squares = series.gk, series.squares
-    out = {f"rv_{w}": _log_root(squares.mean(w)) for w in (6, 24, WEEK, 720)}
-    out["ewma_94"] = _log_root(squares.decayed_mean(vol.EWMA_DECAY, window=vol.EWMA_WINDOW))
-    out |= {f"gk_{w}": _log_root(gk.mean(w)) for w in (1, 3, 24, 336, 720)}
-    out["gk_ewma_97"] = _log_root(gk.decayed_mean(0.97, window=256))
-    ranges = series.trailing(vol.parkinson(series.grid.high, series.grid.low))
-    out["parkinson_24"] = _log_root(ranges.mean(24))
-    mean = np.maximum(series.trailing(np.sqrt(series.hourly_gk)).mean(24), vol.FLOOR)
-    out["gk_cv_24"] = np.log1p(np.sqrt(np.maximum(gk.mean(24) - mean * mean, 0.0)) / mean)
-    moves = np.abs(series.grid.log_return)
-    largest = window_max(np.where(np.isfinite(moves), moves, 0.0), 24)
-    out["largest_24"] = np.log(np.maximum(largest, vol.FLOOR) * series.per_week)
-    for hours, stretch in ((6, _log_root(gk.mean(6))), (24, out["gk_24"])):
-        out[f"gk_same_{hours}"] = _weeks_ago(stretch, hours)
-    return out
+def _of_ranges(block: _Block) -> None:
+    """Write log volatilities of each hour's range, their spread, and those of the same hours in past weeks."""
+    out = block.out
+    hourly = vol.garman_klass(block.open, block.high, block.low, block.close)
+    gk = block.trailing(hourly)
+    for window in (1, 3, 336, 720):
+        _log_root(_own(gk.mean(window)), out[f"gk_{window}"])
+    _log_root(_own(gk.decayed_mean(0.97, window=256)), out["gk_ewma_97"])
+    for hours in (6, 24):
+        _log_root(gk.mean(hours), stretch := np.empty_like(hourly))
+        _weeks_ago(stretch, hours, out[f"gk_same_{hours}"])
+    out["gk_24"][:] = _own(stretch)
+    mean = np.maximum(_own(block.trailing(np.sqrt(hourly)).mean(24)), vol.FLOOR)
+    spread = np.sqrt(np.maximum(_own(gk.mean(24)) - mean * mean, 0.0))
+    np.log1p(spread / mean, out=out["gk_cv_24"])
+    _log_root(_own(block.trailing(vol.parkinson(block.high, block.low)).mean(24)), out["parkinson_24"])
 
 
-def _weeks_ago(stretch: Floats, hours: int) -> Floats:
-    """Return the mean, over the past four weeks, of a log volatility in what were then the coming `hours`."""
-    total = np.zeros(len(stretch))
-    for week in WEEKS_BACK:
-        lag = WEEK * week - hours
-        total[lag:] += stretch[: max(len(stretch) - lag, 0)]
-        total[:lag] = np.nan
-    return total / len(WEEKS_BACK)
+def _weeks_ago(stretch: Floats, hours: int, out: Floats) -> None:
+    """Write the mean, over those of the past four weeks that have one, of a log volatility in the coming `hours`."""
+    past = [stretch[LEAD - lag : len(stretch) - lag] for lag in (WEEK * week - hours for week in WEEKS_BACK)]
+    out[:] = sum(past) / len(past)
+    if np.isnan(out).any():
+        # Zeros in the same order: a week that lacks hours changes no bit of the rows that have all four.
+        known = sum(np.isfinite(each).astype(np.float64) for each in past)
+        out[:] = sum(np.where(np.isfinite(each), each, 0.0) for each in past) / known
 
 
-def _momentum(series: _Series) -> dict[str, Floats]:
-    """Return RSI, the size of recent moves, falls (which raise volatility more than rises do), and volume."""
-    r, per_week = series.grid.log_return, series.per_week
-    rises, falls = np.maximum(r, 0.0), np.minimum(r, 0.0)  # NaN stays NaN
-    down = series.trailing(falls)
-    gain, loss = series.trailing(rises).mean(14), -down.mean(14)
-    out = {"rsi_14": np.where(gain + loss > 0, (gain - loss) / (gain + loss), 0.0 * gain)}
-    for window in (3, 24):
-        out[f"move_{window}"] = _damped(np.abs(series.returns.mean(window)) * (np.sqrt(float(window)) * per_week))
-    out["downside_3"] = _damped(down.mean(3) * (np.sqrt(3.0) * per_week))
-    usual = series.trailing(series.grid.volume).mean(720)
-    ratio = np.log(np.maximum(series.grid.volume / usual, 1e-3))
-    out["volume_1"] = np.where(usual > 0, ratio, 0.0 * usual)
-    return out
+def _of_volumes(block: _Block) -> None:
+    """Write the volume as a multiple of the past month's mean, on a log scale."""
+    usual, out = _own(block.trailing(block.volume).mean(720)), block.out["volume_1"]
+    np.divide(_own(block.volume), usual, out=out)
+    np.maximum(out, 1e-3, out=out)
+    np.log(out, out=out)
+    out[usual == 0] = 0.0
 
 
-@cache
-def _seasons() -> Floats:
-    """Return the harmonics of the hour of the day and of the week that *follows* each hour of the week, shape (10, 168).
+def _temporal(out: Floats, first: int) -> None:
+    """Write the harmonics of the hour of the day and of the week that follows each of consecutive hours.
 
-    Column k belongs to bars whose open is k hours, modulo a week, after the unix epoch.
+    The first of them opens `first` hours after the unix epoch; a week of waves is worked out and repeated.
     """
-    known_at = np.arange(WEEK) + 1
-    columns = []
+    known_at, waves = np.arange(WEEK) + 1, []
     for hours, harmonics in ((24, (1, 2)), (WEEK, (1, 2, 3))):
         phase = 2.0 * np.pi * (known_at % hours) / hours
-        columns += [wave(k * phase) for k in harmonics for wave in (np.sin, np.cos)]
-    return np.stack(columns)
+        waves += [wave(k * phase) for k in harmonics for wave in (np.sin, np.cos)]
+    week, n = np.roll(np.stack(waves), -(first % WEEK), axis=1), out.shape[1]
+    whole = n - n % WEEK
+    out[:, :whole].reshape(len(week), -1, WEEK)[:] = week[:, None, :]
+    out[:, whole:] = week[:, : n - whole]

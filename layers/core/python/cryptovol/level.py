@@ -17,6 +17,8 @@ from cryptovol.volatility import FLOOR
 
 STEPS = 60  # of Newton's method; it settles in about ten
 LARGEST_STEP = 0.3  # in log units: a step further would leave the region where the curvature holds
+LEAST_SCALE = 1e-3  # logarithms that differ by less are all the same: a slope between them would be one of rounding
+LARGEST_LOG = 50.0  # either way, of a logarithm that is fitted on: a model so far off is hopeless, yet breaks no run
 SPREAD = 3.0  # standard deviations of the predicted logarithm beyond which the factor stays as it is
 
 
@@ -29,7 +31,8 @@ class Level:
     centre, scale
         Mean and standard deviation of the predicted logarithms it was fitted on.
     offset, slope
-        Of the logarithm of the factor.
+        Of the logarithm of the factor; the slope is never below ``-scale``, so that a larger logarithm gives no smaller
+        forecast.
     """
 
     centre: float
@@ -38,9 +41,10 @@ class Level:
     slope: float
 
     def apply(self, predicted_log: Floats) -> Floats:
-        """Return the forecast per hour, shape (n,), from predicted logarithms."""
+        """Return the forecast per hour, shape (n,), from predicted logarithms; infinite where there is no such number."""
         z = np.clip((predicted_log - self.centre) / self.scale, -SPREAD, SPREAD)
-        return np.exp(predicted_log + (self.offset + self.slope * z))
+        with np.errstate(over="ignore"):
+            return np.exp(predicted_log + (self.offset + self.slope * z))
 
 
 def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float) -> Level:
@@ -60,20 +64,31 @@ def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float)
     Patton (2011), Volatility Forecast Comparison Using Imperfect Volatility Proxies: both losses are consistent for
     their own functional of the predictive distribution.
     """
-    centre, scale = float(np.mean(predicted_log)), max(float(np.std(predicted_log)), 1e-9)
-    z = np.clip((predicted_log - centre) / scale, -SPREAD, SPREAD)
+    log = np.clip(predicted_log, -LARGEST_LOG, LARGEST_LOG)
+    centre, scale = float(np.mean(log)), max(float(np.std(log)), LEAST_SCALE)
+    z = np.clip((log - centre) / scale, -SPREAD, SPREAD)
     y = np.maximum(realized, FLOOR)
     weight = squared_error_weight / max(float(np.var(y)), FLOOR**2)
-    base, theta = np.column_stack([np.ones(len(z)), z]), np.zeros(2)
+    base = np.column_stack([np.ones(len(z)), z])
+    offset, slope = _newton(log, base, y, weight)
+    if slope < -scale:
+        slope = -scale
+        (offset,) = _newton(log + slope * z, base[:, :1], y, weight)
+    return Level(centre, scale, float(offset), float(slope))
+
+
+def _newton(log: Floats, base: Floats, y: Floats, weight: float) -> Floats:
+    """Return the coefficients of the columns of `base` in the factor's logarithm that minimise the loss."""
+    theta = np.zeros(base.shape[1])
     for _ in range(STEPS):
-        p = np.exp(predicted_log + base @ theta)
+        p = np.exp(log + base @ theta)
         ratio = (y / p) ** 2
         slope = -2.0 * ratio + 2.0 + 2.0 * weight * p * (p - y)
         # Curvature of the squared error, kept positive where the forecast is far too low.
         bend = 4.0 * ratio + 2.0 * weight * p * np.maximum(2.0 * p - y, 0.2 * p)
-        hessian = (base * bend[:, None]).T @ base + 1e-9 * len(z) * np.eye(2)
+        hessian = (base * bend[:, None]).T @ base + 1e-9 * len(y) * np.eye(len(theta))
         step = np.clip(np.linalg.solve(hessian, base.T @ slope), -LARGEST_STEP, LARGEST_STEP)
         theta -= step
         if np.max(np.abs(step)) < 1e-10:
             break
-    return Level(centre, scale, float(theta[0]), float(theta[1]))
+    return theta

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cryptovol import folds, level
+from cryptovol import folds, intervals, level
 from cryptovol import forest as forests
 from cryptovol import volatility as vol
 from cryptovol.bars import Floats
@@ -42,6 +42,8 @@ class Model:
         How many pairs of ridge and trees are averaged.
     level
         From the predicted logarithm to the level.
+    spread_slope
+        How the size of the log error changes with the forecast, for the intervals.
     importance
         Shape (36,): each feature's share of the mean size of what ridge and trees add, sums to 1.
     """
@@ -53,6 +55,7 @@ class Model:
     forest: Forest
     members: int
     level: Level
+    spread_slope: float
     importance: Floats
 
     def standardise(self, values: Floats) -> Floats:
@@ -114,7 +117,9 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
     made_level = level.fit(unseen, target, squared_error_weight=params.squared_error_weight)
     forest = forests.joined([forests.from_xgboost(bytes(booster.save_raw("json"))) for booster in boosters])
     importance = _importance(z, mean[1:], boosters)
-    return Model(centre, scale, mean[1:], float(mean[0]), forest, params.members, made_level, importance)
+    known = np.clip(unseen, -level.LARGEST_LOG, level.LARGEST_LOG)
+    slope = intervals.spread_slope(made_level.apply(known), target)
+    return Model(centre, scale, mean[1:], float(mean[0]), forest, params.members, made_level, slope, importance)
 
 
 def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:

@@ -65,7 +65,8 @@ class TrainingTable:
 class Window:
     """Out-of-sample forecasts of the newest stretch, oldest first, shape (m,) each.
 
-    `fold` numbers the refit that made each row's forecast; `past_mean` is the mean target known at that refit.
+    `fold` numbers the refit that made each row's forecast; `past_mean` is the mean target known at that refit, and
+    `slope` its model's `spread_slope`.
     """
 
     time: Ints
@@ -75,6 +76,7 @@ class Window:
     persistence: Floats
     ewma: Floats
     past_mean: Floats
+    slope: Floats
     fold: Ints
 
 
@@ -128,6 +130,7 @@ def _forecast(
         "persistence": past[test],
         "ewma": baselines.ewma(table.log_return)[test],
         "past_mean": np.full(rows, float(table.target[train].mean())),
+        "slope": np.full(rows, fitted.spread_slope),
         "fold": np.full(rows, number, dtype=np.int64),
     }
 
@@ -161,7 +164,9 @@ def _coverage(window: Window, horizon: int, levels: tuple[float, ...]) -> dict[s
         now = window.fold == number
         first = int(np.flatnonzero(now)[0])
         known = slice(0, max(first - horizon, 0))
-        calibration = intervals.calibrate(window.realized[known], window.predicted[known], levels, horizon=horizon)
+        calibration = intervals.calibrate(
+            window.realized[known], window.predicted[known], levels, horizon=horizon, slope=float(window.slope[first])
+        )
         for level in levels:
             lower, upper = calibration.bounds(window.predicted[now], level)
             inside[level].append((window.realized[now] >= lower) & (window.realized[now] <= upper))
@@ -203,7 +208,9 @@ def build_bundle(
         score(window, table.horizon, params.levels),
         final,
         har,
-        intervals.calibrate(window.realized, window.predicted, params.levels, horizon=table.horizon),
+        intervals.calibrate(
+            window.realized, window.predicted, params.levels, horizon=table.horizon, slope=final.spread_slope
+        ),
         drift.fit_bounds(table.values[labelled]),
         drift.fit_reference(table.values[labelled]),
         kept,

@@ -1,9 +1,9 @@
 """Trailing windows over one hourly series, oldest first: sums, means, decayed means, maxima.
 
-Every window is summed by doubling: the sum over 2^k hours is the sum of two sums over 2^(k-1). A value therefore
-depends on its own window's hours in a fixed order and on nothing before them, so that a history cut anywhere gives
-bit for bit the value of the whole history, at O(n log window) without the cancellation of cumulative sums. Windows of
-one series share the doubled sums.
+Every sum is of two shorter sums, one behind the other: halves where a window has halves, else all but one unit and that
+unit; the unit is a day in windows of whole days and an hour in all others. A value therefore depends on its own window's
+hours in a fixed order and on nothing before them, so that a history cut anywhere gives bit for bit the value of the
+whole history, at O(n log window) without the cancellation of cumulative sums. Windows of one series share their parts.
 
 Missing hours are NaN going in and are left out of a window, never filled.
 """
@@ -15,7 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from cryptovol.bars import Floats
+from cryptovol.bars import Floats, Mask
+
+DAY = 24
 
 
 class Trailing:
@@ -27,19 +29,29 @@ class Trailing:
         Shape (n,); NaN where an hour is missing.
     coverage
         Least share of a window's hours that must be there, else its mean is NaN.
+    known
+        What other series of the same hours lack, added to here: series that lack the same count it once for all.
     """
 
-    def __init__(self, x: Floats, *, coverage: float) -> None:
-        there = np.isfinite(x)
-        self._whole = bool(there.all())
-        self._there = there
+    def __init__(self, x: Floats, *, coverage: float, known: list[Presence] | None = None) -> None:
+        there, known = np.isfinite(x), [] if known is None else known
+        alike = (each for each in known if np.array_equal(each.there, there))
+        self._presence = next(alike, None) or Presence(there)
+        if self._presence not in known:
+            known.append(self._presence)
         self._coverage = coverage
-        self._levels = [x if self._whole else np.where(there, x, 0.0)]
+        self._sums = {1: x if self.whole else np.where(there, x, 0.0)}
         self._means: dict[int, Floats] = {}
 
-    @cached_property
-    def _counts(self) -> Trailing:
-        return Trailing(self._there.astype(np.float64), coverage=0.0)
+    @property
+    def whole(self) -> bool:
+        """Whether no hour is missing."""
+        return self._presence.whole
+
+    @property
+    def filled(self) -> Floats:
+        """The series with zero where an hour is missing, shape (n,); do not write into it."""
+        return self._sums[1]
 
     def sum(self, window: int) -> Floats:
         """Return the trailing sum of the hours that are there, shape (n,); the first ``window - 1`` values are NaN.
@@ -49,41 +61,30 @@ class Trailing:
         ValueError
             If `window` is below 1.
         """
-        if window < 1:
-            raise ValueError(f"window must be at least 1, not {window}")
-        lowest = (window & -window).bit_length() - 1
-        out, offset = self._level(lowest), 1 << lowest
-        for level in range(lowest + 1, window.bit_length()):
-            if window >> level & 1:
-                out = _sum(out, self._level(level), offset)
-                offset += 1 << level
-        if window == 1 << lowest:
-            out = out.copy()  # the doubled sums themselves stay as they are
+        out = self._sum(window).copy()
         out[: window - 1] = np.nan
         return out
 
-    def _level(self, level: int) -> Floats:
-        """Return the sums over ``2 ** level`` hours; hours before the start count as zero."""
-        while len(self._levels) <= level:
-            below, width = self._levels[-1], 1 << (len(self._levels) - 1)
-            self._levels.append(_sum(below, below, width))
-        return self._levels[level]
+    def _sum(self, window: int) -> Floats:
+        """Return the sums over `window` hours; hours before the start count as zero."""
+        if window < 1:
+            raise ValueError(f"window must be at least 1, not {window}")
+        if window not in self._sums:
+            newer, older = _parts(window)
+            first, second = self._sum(newer), self._sum(older)
+            out = np.empty_like(first)
+            out[:newer] = first[:newer]
+            np.add(first[newer:], second[:-newer], out=out[newer:])
+            self._sums[window] = out
+        return self._sums[window]
 
     def mean(self, window: int) -> Floats:
         """Return the trailing mean of the hours that are there, shape (n,); do not write into it."""
         if window not in self._means:
-            self._means[window] = self._mean(window)
+            out = self._sum(window) * self._presence.share(window, max(1, math.ceil(self._coverage * window)))
+            out[: window - 1] = np.nan
+            self._means[window] = out
         return self._means[window]
-
-    def _mean(self, window: int) -> Floats:
-        total = self.sum(window)
-        if self._whole:
-            total /= window
-            return total
-        count = self._counts.sum(window)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean: Floats = np.where(count >= max(1.0, math.ceil(self._coverage * window)), total / count, np.nan)
-        return mean
 
     def decayed_mean(self, decay: float, *, window: int) -> Floats:
         """Return the exponentially weighted mean over the last `window` hours, weights ``decay ** age``, shape (n,).
@@ -101,32 +102,62 @@ class Trailing:
         """
         if window < 1 or window & (window - 1):
             raise ValueError(f"window must be a power of two, not {window}")
-        total = _decayed_sum(self._levels[0], decay, window)
-        if self._whole:
-            # Summed in the same order as below: a gap elsewhere must not change the bits of this window.
-            out = total / _decayed_sum(np.ones(window), decay, window)[-1]
-        else:
-            weight = _decayed_sum(self._there.astype(np.float64), decay, window)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                out = np.where(weight > 0, total / weight, np.nan)
+        out = _decayed_sum(self.filled, decay, window)
+        out *= self._presence.decayed_share(decay, window)
         out[: window - 1] = np.nan
         return out
 
 
-def _sum(x: Floats, other: Floats, delay: int) -> Floats:
-    """Return `x` plus `other` delayed by so many hours, at least one; hours before the start count as zero."""
-    out = np.empty_like(x)
-    out[:delay] = x[:delay]
-    np.add(x[delay:], other[:-delay], out=out[delay:])
-    return out
+class Presence:
+    """Which hours of a series are there, and what makes a mean of a sum over them.
+
+    A whole history has one number where one with gaps has a number for each hour, worked out in the same order: a gap
+    elsewhere must not change the bits of a window.
+    """
+
+    def __init__(self, there: Mask) -> None:
+        self.there = there
+        self.whole = bool(there.all())
+        self._shares: dict[tuple[int, int], Floats] = {}
+
+    @cached_property
+    def _before(self) -> Floats:
+        """How many hours are there before each hour and before the end; whole numbers, so their differences are exact."""
+        return np.concatenate([[0.0], np.cumsum(self.there, dtype=np.float64)])
+
+    def share(self, window: int, least: int) -> Floats | float:
+        """Return one over the number of hours in each window, NaN where they are fewer than `least`."""
+        if self.whole:
+            return 1.0 / window
+        if (window, least) not in self._shares:
+            share = np.full(len(self.there), np.nan)
+            count = self._before[window:] - self._before[:-window]
+            share[window - 1 :] = 1.0 / np.where(count >= least, count, np.nan)
+            self._shares[window, least] = share
+        return self._shares[window, least]
+
+    def decayed_share(self, decay: float, window: int) -> Floats | float:
+        """Return one over the sum of the weights in each window, NaN where there are none."""
+        if self.whole:
+            return 1.0 / float(_decayed_sum(np.ones(window), decay, window)[-1])
+        weight = _decayed_sum(self.there.astype(np.float64), decay, window)
+        return 1.0 / np.where(weight > 0, weight, np.nan)
+
+
+def _parts(window: int) -> tuple[int, int]:
+    """Return the lengths of the newer and the older window that one of more than an hour is the sum of."""
+    unit = DAY if window > DAY and window % DAY == 0 else 1
+    if window // unit % 2:
+        return window - unit, unit
+    return window // 2, window // 2
 
 
 def _decayed_sum(x: Floats, decay: float, window: int) -> Floats:
-    level, width = x.copy(), 1
-    while width < window:
-        if width < len(level):
-            older = level[:-width] * decay**width
-            level[width:] += older
+    """Return the weighted sums by doubling: what is `width` hours older weighs ``decay ** width`` times as much."""
+    level, older, width = x.copy(), np.empty_like(x), 1
+    while width < min(window, len(x)):
+        np.multiply(level[:-width], decay**width, out=older[width:])
+        level[width:] += older[width:]
         width *= 2
     return level
 
@@ -135,13 +166,15 @@ def window_max(x: Floats, window: int) -> Floats:
     """Return the trailing maximum over `window` hours, shape (n,); the first ``window - 1`` values are NaN."""
     level, width = x, 1
     while width * 2 <= window:
-        wider = level.copy()
-        if width < len(level):
-            np.maximum(level[width:], level[:-width], out=wider[width:])
-        level, width = wider, width * 2
-    out = level.copy()
-    shift = window - width
-    if 0 < shift < len(x):
-        np.maximum(level[shift:], level[:-shift], out=out[shift:])
+        level, width = _larger(level, width), width * 2
+    out = _larger(level, window - width) if width < window else level.copy()
     out[: window - 1] = np.nan
+    return out
+
+
+def _larger(level: Floats, delay: int) -> Floats:
+    """Return the larger of each value and the one so many hours before it, at least one."""
+    out = np.empty_like(level)
+    out[:delay] = level[:delay]
+    np.maximum(level[delay:], level[:-delay], out=out[delay:])
     return out

@@ -111,11 +111,10 @@ def run(
         told("refits", number, len(refits))
         stop = min(at + plan.refit_hours, len(table.time))
         found.append(kept.of(f"refit-{number:05d}", partial(_stretch, table, params, at, stop)))
-    rows = np.concatenate([each["rows"] for each in found])
-    predicted = np.concatenate([each["predicted"] for each in found])
+    made = {name: np.concatenate([each[name] for each in found]) for name in ("rows", "predicted", "slope")}
     beside = kept.of("baselines", lambda: _baselines(table, plan, first, told))
-    bounds = _bounds(table, params, walked, rows, predicted, told)
-    scored = _scored(table, rows - first, predicted, beside, bounds, first)
+    bounds = _bounds(table, params, walked, made, told)
+    scored = _scored(table, made["rows"] - first, made["predicted"], beside, bounds, first)
     curve = kept.of("learning", lambda: learning.curve(table, params.train, first, told))
     importance = np.mean([each["importance"] for each in found], axis=0)
     return Forecasts(scored, importance, learning.rows(curve), len(refits))
@@ -155,7 +154,9 @@ def _stretch(table: TrainingTable, params: Params, at: int, stop: int) -> Table:
     train = known.labelled()
     fitted = model.fit(known.values[train], known.target[train], params.train, horizon=table.horizon)
     rows = at + np.flatnonzero(np.isfinite(table.values[at:stop]).all(axis=1))
-    return {"rows": rows, "predicted": fitted.predict(table.values[rows]), "importance": fitted.importance}
+    slope = np.full(len(rows), fitted.spread_slope)
+    predicted = fitted.predict(table.values[rows])
+    return {"rows": rows, "predicted": predicted, "slope": slope, "importance": fitted.importance}
 
 
 def _baselines(table: TrainingTable, plan: Plan, first: int, told: Progress) -> Table:
@@ -168,9 +169,10 @@ def _baselines(table: TrainingTable, plan: Plan, first: int, told: Progress) -> 
 
 
 def _bounds(
-    table: TrainingTable, params: Params, walked: Table, rows: Ints, predicted: Floats, told: Progress
+    table: TrainingTable, params: Params, walked: Table, forecast: Table, told: Progress
 ) -> dict[float, tuple[Floats, Floats]]:
     """Return each level's interval of every forecast, calibrated on the newest errors known by then."""
+    rows, predicted = forecast["rows"], forecast["predicted"]
     every, made = np.concatenate([walked["rows"], rows]), np.concatenate([walked["predicted"], predicted])
     realized, own = table.target[every], len(walked["rows"])
     ends = {level: (np.empty(len(rows)), np.empty(len(rows))) for level in params.train.levels}
@@ -181,7 +183,10 @@ def _bounds(
         # The calibration is made when the first of these bars has closed, like a training at that instant.
         known = every[: own + begin] + table.horizon <= rows[begin]
         newest = np.flatnonzero(known & np.isfinite(realized[: own + begin]))[-params.train.window_hours :]
-        calibration = intervals.calibrate(realized[newest], made[newest], params.train.levels, horizon=table.horizon)
+        calibration = intervals.calibrate(
+            realized[newest], made[newest], params.train.levels, horizon=table.horizon,
+            slope=float(forecast["slope"][begin]),
+        )  # fmt: skip
         _fill(ends, calibration, predicted, slice(int(begin), int(stop)))
     return ends
 

@@ -65,9 +65,8 @@ class Blocks:
         # Counted back from the newest row, which is the one a forecast of today would have.
         fit = rows[::-1][:: self.stride][::-1]
         test = fold.start + np.flatnonzero(self.labelled[fold.start : fold.stop])
-        fitted = model.fit(
-            self.table.values[fit], self.table.target[fit], thinned(params, self.stride), horizon=self.table.horizon
-        )
+        apart = math.ceil(self.table.horizon / self.stride)  # rows of the fit whose labels overlap
+        fitted = model.fit(self.table.values[fit], self.table.target[fit], thinned(params, self.stride), horizon=apart)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             mean = float(scores.qlike(self.table.target[test], fitted.predict(self.table.values[test])).mean())
         return mean if math.isfinite(mean) else math.inf
