@@ -1,5 +1,6 @@
 """Train: a bundle named by its content, a tracked run, a ledger entry, and a champion only if earned."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -135,6 +136,27 @@ def test_bundle_of_other_feature_code_is_refused(done):
     header = {**found.header, "spec": {**found.header["spec"], "code_sha256": "0" * 64}}
     with pytest.raises(BundleRefusedError, match="other feature code"):
         bundle.decode(files, header, tables.sha256(b""))
+
+
+@pytest.mark.parametrize("other", [1, bundle.FORMAT + 1])
+def test_bundle_of_another_format_is_refused(done, other):
+    """A bundle of an earlier or later version names its format and ours, before any of its files is read."""
+    prefix = keys.bundle(*WHERE, sha256=champion(done[0]).sha256)
+    manifest = json.loads(done[0].get(f"{prefix}/{bundle.MANIFEST}").data)
+    store, changed = MemoryStore(), tables.encode_json({**manifest, "format": other})
+    store.put(f"{prefix}/{bundle.MANIFEST}", changed)
+    with pytest.raises(BundleRefusedError, match=f"has format {other}, this code reads {bundle.FORMAT}"):
+        bundle.fetch(store, prefix, tables.sha256(changed))
+
+
+def test_bundle_survives_its_own_bytes(done):
+    """Loaded and encoded again, every file of a bundle is the same: nothing of the model is lost or rounded."""
+    found = champion(done[0])
+    files = bundle.encode(found)
+    again = bundle.decode(files, found.header, found.sha256)
+    assert bundle.encode(again) == files and tables.sha256(files[bundle.MANIFEST]) == found.sha256
+    assert again.model.level == found.model.level and again.model.spread_slope == found.model.spread_slope
+    assert np.array_equal(again.model.importance, found.model.importance)
 
 
 def test_bundle_forecast_has_the_bits_of_the_final_model(done, quick):

@@ -8,6 +8,7 @@ logarithm must become a level. xgboost is imported inside `fit` alone.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,8 +139,7 @@ def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:
 
 def _members(z: Floats, y: Floats, lines: Floats, params: TrainParams, horizon: int) -> tuple[list[Any], Floats]:
     """Return each member's booster, and the predicted logarithm of each row by the member that has not seen it."""
-    import xgboost
-
+    xgboost = _xgboost()
     narrow = z.astype(np.float32)
     data = xgboost.QuantileDMatrix(narrow, label=y, max_bin=params.forest.bins, nthread=params.threads)
     boosters, unseen = [], np.empty(len(z))
@@ -156,8 +156,6 @@ def _members(z: Floats, y: Floats, lines: Floats, params: TrainParams, horizon: 
 
 def train_booster(data: Any, params: ForestParams, *, seed: int, threads: int) -> Any:
     """Return the XGBoost booster fitted to the labels of a DMatrix by squared error."""
-    import xgboost
-
     settings = {
         "objective": "reg:squarederror",
         "base_score": 0.0,
@@ -172,7 +170,19 @@ def train_booster(data: Any, params: ForestParams, *, seed: int, threads: int) -
         "seed": seed,
         "nthread": threads,
     }
-    return xgboost.train(settings, data, num_boost_round=params.trees)
+    return _xgboost().train(settings, data, num_boost_round=params.trees)
+
+
+def _xgboost() -> Any:
+    """Return the library, told before it is loaded to let its threads sleep while they wait for each other.
+
+    They spin by default: where another process has the other core, each of a fit's thousands of short parallel stretches then
+    burns the rest of a time slice, and a fit of one second takes ten.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import xgboost
+
+    return xgboost
 
 
 def _importance(z: Floats, weights: Floats, boosters: list[Any]) -> Floats:
