@@ -22,7 +22,14 @@ def quick(params: Params) -> Params:
     space = replace(params.tune.space, trees=(10, 40), depth=(2, 4))
     tune = replace(params.tune, trials=8, folds=2, test_hours=120, startup_trials=4, prune_after_trials=3, space=space)
     train = replace(
-        params.train, window_hours=540, refit_hours=180, least_rows=400, members=3, ridge=1000.0, threads=1, forest=forest
+        params.train,
+        window_hours=540,
+        refit_hours=180,
+        least_rows=400,
+        members=3,
+        ridge=1000.0,
+        threads=1,
+        forest=forest,
     )
     return replace(
         params,

@@ -132,7 +132,9 @@ def test_sloped_intervals_are_wider_for_quiet_hours():
     lower, upper = found.bounds(np.array([found.usual / 2, found.usual, found.usual * 2]), 0.9)
     width = np.log(upper / lower)
     assert width[0] > width[1] > width[2]
-    assert found.bounds(np.array([found.usual]), 0.9)[1][0] == pytest.approx(found.usual * math.exp(found.errors[0.9][1]))
+    assert found.bounds(np.array([found.usual]), 0.9)[1][0] == pytest.approx(
+        found.usual * math.exp(found.errors[0.9][1])
+    )
 
 
 def test_sloped_intervals_stop_widening_far_out():

@@ -150,3 +150,16 @@ def test_level_survives_json_in_every_bit():
     loaded = Level(**json.loads(json.dumps(asdict(found))))
     assert loaded == found
     assert np.array_equal(loaded.apply(LOGS), found.apply(LOGS))
+
+
+def test_old_errors_weigh_less():
+    """With a half-life, a factor that changed is learned from the newer rows; without one, from all alike."""
+    rng = np.random.default_rng(3)
+    log = -5.0 + 0.5 * rng.standard_normal(8000)
+    factor = np.where(np.arange(8000) < 4000, 2.0, 1.0)
+    realized = np.exp(log) * factor
+    plain = level.fit(log, realized, squared_error_weight=0.0)
+    recent = level.fit(log, realized, squared_error_weight=0.0, half_life=400.0)
+    at = np.array([-5.0])
+    assert plain.apply(at)[0] == pytest.approx(np.exp(-5.0) * np.sqrt(2.5), rel=0.02)
+    assert recent.apply(at)[0] == pytest.approx(np.exp(-5.0), rel=0.01)

@@ -8,6 +8,7 @@ on the predicted level and minimises both together on forecasts of hours the mod
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +48,20 @@ class Level:
             return np.exp(predicted_log + (self.offset + self.slope * z))
 
 
-def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float) -> Level:
-    """Return the level that minimises ``mean(QLIKE) + weight * mean((p - y)²) / var(y)``.
+def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float, half_life: float = math.inf) -> Level:
+    """Return the level that minimises ``mean(QLIKE) + weight * mean((p - y)²) / var(y)``, means weighted by age.
 
     Parameters
     ----------
     predicted_log
-        Shape (n,), of hours the model was not fitted on.
+        Shape (n,), of hours the model was not fitted on, oldest first.
     realized
         Shape (n,), volatility per hour.
     squared_error_weight
         0 is QLIKE alone.
+    half_life
+        Rows after which an error weighs half: markets calm down over the years, and a level learned in the wildest is
+        too high.
 
     References
     ----------
@@ -68,25 +72,28 @@ def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float)
     centre, scale = float(np.mean(log)), max(float(np.std(log)), LEAST_SCALE)
     z = np.clip((log - centre) / scale, -SPREAD, SPREAD)
     y = np.maximum(realized, FLOOR)
-    weight = squared_error_weight / max(float(np.var(y)), FLOOR**2)
+    share = 0.5 ** (np.arange(len(y))[::-1] / half_life)
+    share /= share.sum()
+    variance = float(share @ (y - share @ y) ** 2)
+    weight = squared_error_weight / max(variance, FLOOR**2)
     base = np.column_stack([np.ones(len(z)), z])
-    offset, slope = _newton(log, base, y, weight)
+    offset, slope = _newton(log, base, y, weight, share)
     if slope < -scale:
         slope = -scale
-        (offset,) = _newton(log + slope * z, base[:, :1], y, weight)
+        (offset,) = _newton(log + slope * z, base[:, :1], y, weight, share)
     return Level(centre, scale, float(offset), float(slope))
 
 
-def _newton(log: Floats, base: Floats, y: Floats, weight: float) -> Floats:
+def _newton(log: Floats, base: Floats, y: Floats, weight: float, share: Floats) -> Floats:
     """Return the coefficients of the columns of `base` in the factor's logarithm that minimise the loss."""
     theta = np.zeros(base.shape[1])
     for _ in range(STEPS):
         p = np.exp(log + base @ theta)
         ratio = (y / p) ** 2
-        slope = -2.0 * ratio + 2.0 + 2.0 * weight * p * (p - y)
+        slope = share * (-2.0 * ratio + 2.0 + 2.0 * weight * p * (p - y))
         # Curvature of the squared error, kept positive where the forecast is far too low.
-        bend = 4.0 * ratio + 2.0 * weight * p * np.maximum(2.0 * p - y, 0.2 * p)
-        hessian = (base * bend[:, None]).T @ base + 1e-9 * len(y) * np.eye(len(theta))
+        bend = share * (4.0 * ratio + 2.0 * weight * p * np.maximum(2.0 * p - y, 0.2 * p))
+        hessian = (base * bend[:, None]).T @ base + 1e-9 * np.eye(len(theta))
         step = np.clip(np.linalg.solve(hessian, base.T @ slope), -LARGEST_STEP, LARGEST_STEP)
         theta -= step
         if np.max(np.abs(step)) < 1e-10:

@@ -108,6 +108,8 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
             needed=params.least_rows,
             found=len(values),
         )
+    # One order in memory: in another, sums over the rows are rounded otherwise.
+    values = np.ascontiguousarray(values)
     centre, scale = values.mean(axis=0), values.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
     z = np.ascontiguousarray((values - centre) / scale)
@@ -115,7 +117,9 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
     lines = _ridges(z, y, params, horizon)
     boosters, unseen = _members(z, y, lines, params, horizon)
     mean = lines.mean(axis=0)
-    made_level = level.fit(unseen, target, squared_error_weight=params.squared_error_weight)
+    made_level = level.fit(
+        unseen, target, squared_error_weight=params.squared_error_weight, half_life=params.level_half_life_hours
+    )
     forest = forests.joined([forests.from_xgboost(bytes(booster.save_raw("json"))) for booster in boosters])
     importance = _importance(z, mean[1:], boosters)
     known = np.clip(unseen, -level.LARGEST_LOG, level.LARGEST_LOG)
@@ -125,15 +129,15 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
 
 def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:
     """Return intercept and weights of each member, shape (members, 37), by least squares with a ridge on the weights."""
-    x = np.column_stack([np.ones(len(z)), z])
-    gram, moment = x.T @ x, x.T @ y
-    penalty = params.ridge * np.eye(x.shape[1])
-    penalty[0, 0] = 0.0
+    # The target as a column of one matrix product: rounding of a matrix times a vector depends on the number of cores.
+    x = np.column_stack([np.ones(len(z)), z, y])
+    products = x.T @ x
+    penalty = np.diag([0.0] + [params.ridge] * z.shape[1])
     found = []
     for block in folds.left_out(len(z), members=params.members, purge=horizon):
         without = x[block.purged]
-        own = gram - without.T @ without + penalty
-        found.append(np.linalg.solve(own, moment - without.T @ y[block.purged]))
+        own = products - without.T @ without
+        found.append(np.linalg.solve(own[:-1, :-1] + penalty, own[:-1, -1]))
     return np.array(found)
 
 

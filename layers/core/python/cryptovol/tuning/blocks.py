@@ -144,9 +144,12 @@ def _too_few(table: TrainingTable, train: TrainParams, tune: TuneParams, found: 
 def thinned(params: TrainParams, stride: int) -> TrainParams:
     """Return the block for a fit on every `stride`-th row that weighs its penalties as on all rows.
 
-    Ridge, L2 and leaf weight are held against sums over rows, which are `stride` times smaller.
+    Ridge, L2 and leaf weight are held against sums over rows, which are `stride` times smaller; ages are told in rows.
     """
     forest = replace(
         params.forest, min_child_weight=params.forest.min_child_weight / stride, l2=params.forest.l2 / stride
     )
-    return replace(params, ridge=params.ridge / stride, least_rows=max(params.least_rows // stride, 1), forest=forest)
+    return replace(
+        params, ridge=params.ridge / stride, least_rows=max(params.least_rows // stride, 1), forest=forest,
+        level_half_life_hours=params.level_half_life_hours / stride,
+    )  # fmt: skip
