@@ -23,7 +23,7 @@ from cryptovol.volatility import FLOOR
 LEAST = 30  # out-of-sample hours an interval needs
 WARM = 200  # hours whose errors are known when the replay begins
 GAIN = 0.002  # how much one hit or miss moves the share left outside
-LEAST_SHARE, MOST_SHARE = 0.2, 1.15  # of the nominal share, between which the replay may move it
+LEAST_SHARE, MOST_SHARE = 0.2, 1.25  # of the nominal share, between which the replay may move it
 SMALLEST = 1e-3  # error of the logarithm below which one is as good as another
 STEEPEST = 0.5  # slope of the spread, either way
 FARTHEST = 4.0  # times the usual level, or one over that: beyond, an interval grows no wider or narrower
