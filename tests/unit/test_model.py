@@ -58,10 +58,11 @@ def own_logs(number):
 
     seen = np.ones(N)
     seen[PURGED[number]] = 0.0
+    recent = seen * 0.5 ** (np.arange(N)[::-1] / TRAIN.half_life_hours)
     z, y = (VALUES - VALUES.mean(axis=0)) / VALUES.std(axis=0), np.log(TARGET)
     x = np.column_stack([np.ones(N), z])
     penalty = np.diag([0.0] + [TRAIN.ridge] * 36)
-    line = x @ np.linalg.solve((x * seen[:, None]).T @ x + penalty, (x * seen[:, None]).T @ y)
+    line = x @ np.linalg.solve((x * recent[:, None]).T @ x + penalty, (x * recent[:, None]).T @ y)
     narrow = z.astype(np.float32)
     data = xgboost.QuantileDMatrix(narrow, label=y - line, max_bin=TRAIN.forest.bins, nthread=1)
     data.set_info(weight=seen)
@@ -91,7 +92,7 @@ def test_model_is_the_mean_of_its_members(fitted, told):
 def test_model_learns_its_level_from_hours_its_members_have_not_seen(fitted, told):
     """The level is the one that `level.fit` finds on what each member says of its own stretch."""
     fit()
-    how = {"squared_error_weight": TRAIN.squared_error_weight, "half_life": TRAIN.level_half_life_hours}
+    how = {"squared_error_weight": TRAIN.squared_error_weight, "half_life": TRAIN.half_life_hours}
     assert fitted.level == level.fit(told[0], TARGET, **how)
     assert np.array_equal(fitted.predict(VALUES), fitted.level.apply(fitted.predict_log(VALUES)))
 
@@ -153,6 +154,20 @@ def test_model_is_the_same_on_one_core_and_on_several():
         for threads in ("1", "2")
     }  # fmt: skip
     assert len(told) == 1 and told.pop()
+
+
+def test_line_follows_what_has_changed():
+    """Where the weight of a feature has doubled, the line lies nearer to the new weight than the share of its hours."""
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((3000, 36))
+    weight = np.where(np.arange(3000) < 2000, 0.1, 0.2)
+    target = np.exp(-5.0 + weight * values[:, 0] + 0.05 * rng.standard_normal(3000))
+    line = {
+        half_life: fit(values, target, replace(TRAIN, ridge=1.0, half_life_hours=half_life)).weights[0]
+        for half_life in (400.0, 1e9)
+    }
+    assert line[1e9] == pytest.approx(0.133, abs=0.01)
+    assert line[400.0] > 0.155
 
 
 def test_model_of_another_seed_has_other_trees_and_the_same_line(fitted):

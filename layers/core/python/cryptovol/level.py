@@ -74,7 +74,7 @@ def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float,
     y = np.maximum(realized, FLOOR)
     share = 0.5 ** (np.arange(len(y))[::-1] / half_life)
     share /= share.sum()
-    variance = float(share @ (y - share @ y) ** 2)
+    variance = float(np.sum(share * (y - np.sum(share * y)) ** 2))
     weight = squared_error_weight / max(variance, FLOOR**2)
     base = np.column_stack([np.ones(len(z)), z])
     offset, slope = _newton(log, base, y, weight, share)
@@ -85,16 +85,20 @@ def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float,
 
 
 def _newton(log: Floats, base: Floats, y: Floats, weight: float, share: Floats) -> Floats:
-    """Return the coefficients of the columns of `base` in the factor's logarithm that minimise the loss."""
-    theta = np.zeros(base.shape[1])
+    """Return the coefficients of the columns of `base` in the factor's logarithm that minimise the loss.
+
+    Sums over rows are numpy's own: those of a matrix product are rounded by how many cores share it.
+    """
+    theta, squares = np.zeros(base.shape[1]), base[:, :, None] * base[:, None, :]
     for _ in range(STEPS):
         p = np.exp(log + base @ theta)
         ratio = (y / p) ** 2
         slope = share * (-2.0 * ratio + 2.0 + 2.0 * weight * p * (p - y))
         # Curvature of the squared error, kept positive where the forecast is far too low.
         bend = share * (4.0 * ratio + 2.0 * weight * p * np.maximum(2.0 * p - y, 0.2 * p))
-        hessian = (base * bend[:, None]).T @ base + 1e-9 * np.eye(len(theta))
-        step = np.clip(np.linalg.solve(hessian, base.T @ slope), -LARGEST_STEP, LARGEST_STEP)
+        hessian = np.sum(squares * bend[:, None, None], axis=0) + 1e-9 * np.eye(len(theta))
+        gradient = np.sum(base * slope[:, None], axis=0)
+        step = np.clip(np.linalg.solve(hessian, gradient), -LARGEST_STEP, LARGEST_STEP)
         theta -= step
         if np.max(np.abs(step)) < 1e-10:
             break

@@ -118,7 +118,7 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
     boosters, unseen = _members(z, y, lines, params, horizon)
     mean = lines.mean(axis=0)
     made_level = level.fit(
-        unseen, target, squared_error_weight=params.squared_error_weight, half_life=params.level_half_life_hours
+        unseen, target, squared_error_weight=params.squared_error_weight, half_life=params.half_life_hours
     )
     forest = forests.joined([forests.from_xgboost(bytes(booster.save_raw("json"))) for booster in boosters])
     importance = _importance(z, mean[1:], boosters)
@@ -128,9 +128,13 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
 
 
 def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:
-    """Return intercept and weights of each member, shape (members, 37), by least squares with a ridge on the weights."""
+    """Return intercept and weights of each member, shape (members, 37), by least squares with a ridge on the weights.
+
+    A row's square weighs half after each half-life: how volatility answers to its past drifts over the years.
+    """
     # The target as a column of one matrix product: rounding of a matrix times a vector depends on the number of cores.
     x = np.column_stack([np.ones(len(z)), z, y])
+    x *= 0.5 ** (np.arange(len(z))[::-1, None] / (2.0 * params.half_life_hours))
     products = x.T @ x
     penalty = np.diag([0.0] + [params.ridge] * z.shape[1])
     found = []

@@ -115,7 +115,7 @@ class TrainParams:
     members: int
     ridge: float
     squared_error_weight: float
-    level_half_life_hours: float
+    half_life_hours: float
     forest: ForestParams
     levels: tuple[float, ...]
 

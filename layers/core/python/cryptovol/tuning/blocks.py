@@ -151,5 +151,5 @@ def thinned(params: TrainParams, stride: int) -> TrainParams:
     )
     return replace(
         params, ridge=params.ridge / stride, least_rows=max(params.least_rows // stride, 1), forest=forest,
-        level_half_life_hours=params.level_half_life_hours / stride,
+        half_life_hours=params.half_life_hours / stride,
     )  # fmt: skip
