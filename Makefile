@@ -42,7 +42,7 @@ $(AIRFLOW_VENV)/.ready: requirements/airflow.txt $(BIN)/uv
 setup: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## both virtual environments; a no-op when nothing changed
 
 lock: $(BIN)/uv ## re-resolve requirements/*.txt from pyproject.toml
-	@for group in bootstrap dev airflow; do \
+	@for group in bootstrap dev airflow rivals; do \
 	  $(UV) pip compile --quiet --group $$group --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt || exit 1; done
 
