@@ -3,15 +3,17 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 AIRFLOW_VENV := .venv-airflow
+RIVALS_VENV := .venv-rivals
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # Bytecode halves the start-up of every process here, so it is always written, whatever the shell says.
 export PYTHONDONTWRITEBYTECODE :=
 export DVC_NO_ANALYTICS := 1
 PYTEST := $(BIN)/python -m pytest
+LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench faults lock clean
+.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench layers package faults lock clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,10 +43,15 @@ $(AIRFLOW_VENV)/.ready: requirements/airflow.txt $(BIN)/uv
 
 setup: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## both virtual environments; a no-op when nothing changed
 
+# Layers are resolved for Lambda's Python and held to what dev.txt pins, so that what is tested is what ships.
 lock: $(BIN)/uv ## re-resolve requirements/*.txt from pyproject.toml
 	@for group in bootstrap dev airflow rivals; do \
-	  $(UV) pip compile --quiet --group $$group --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements/$$group.txt || exit 1; done
+	  $(UV) pip compile $(LOCK) --python-version 3.11 --group $$group --output-file requirements/$$group.txt || exit 1; done
+	@for group in layer-runtime layer-market layer-api layer-model layer-tracking layer-tune image; do \
+	  $(UV) pip compile $(LOCK) --python-version 3.12 --constraint requirements/dev.txt --group $$group \
+	    --output-file requirements/$$group.txt || exit 1; done
+	@$(UV) pip compile $(LOCK) --python-version 3.12 --constraint requirements/dev.txt --group serve --no-deps \
+	  --output-file requirements/serve.txt
 
 # ---------------------------------------------------------------- the main job
 run: setup ## local cloud up, the DAG end to end, the forecast printed and served (ARGS=--once: then stop)
@@ -87,8 +94,20 @@ check: setup ## black, flake8, mypy strict, architecture tests
 format: $(VENV)/.ready ## let black write
 	@$(BIN)/black --quiet .
 
-bench: setup ## measure installs, the main job and the stages; writes docs/benchmarks.md
+$(RIVALS_VENV)/.ready: requirements/rivals.txt $(BIN)/uv
+	@echo "bench        what the API is compared with, in an environment of its own"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(RIVALS_VENV)
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(RIVALS_VENV)/bin/python requirements/rivals.txt
+	@touch $@
+
+bench: setup $(RIVALS_VENV)/.ready ## measure installs, the main job, stages and API; writes docs/benchmarks.md
 	@$(BIN)/python bench/run.py $(ARGS)
+
+layers: $(VENV)/.ready ## build what goes to Lambda, weigh it against the limits, import each function alone
+	@$(BIN)/python -m cryptovol layers $(ARGS)
+
+package: $(VENV)/.ready ## templates for AWS beside what `make layers` built: Terraform and CloudFormation
+	@$(BIN)/python -m cryptovol package $(ARGS)
 
 faults: $(VENV)/.ready ## try every fault of the stand-in server on every source; writes docs/faults.md
 	@$(BIN)/python -W ignore -m tests.faults

@@ -1,7 +1,8 @@
 """`make bench`: measure the installs, the main job and the numeric cores, and write docs/benchmarks.md.
 
-Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn in the same process
-and the ratio is what holds elsewhere. `--only` measures one part; `--only forecast --quick` tries its code in seconds.
+Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn and the ratio is what
+holds elsewhere. `--only` measures one part, and with `--write` puts its tables in the place of their old ones;
+`--only forecast --quick` and `--only serving --quick` try their code on small sizes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,42 @@ def forecast_parts(quick: bool) -> list[str]:
     """Return the Markdown of the forecast's benchmarks."""
     import forecast
 
+    return _rendered(forecast.sections(forecast.QUICK if quick else forecast.FULL))
+
+
+def serving_parts(quick: bool) -> list[str]:
+    """Return the Markdown of the API's benchmarks."""
+    import serving
+
+    return _rendered(serving.sections(serving.QUICK if quick else serving.FULL, _machine()))
+
+
+def _rendered(sections: Iterable[Any]) -> list[str]:
     parts = []
-    for section in forecast.sections(forecast.QUICK if quick else forecast.FULL):
+    for section in sections:
         parts += [f"## {section.title}", *filter(None, [section.remark]), table(section.head, list(section.rows))]
     return parts
+
+
+def replaced(page: str, fresh: str) -> str:
+    """Return the page with fresh tables in the place of the old ones of their part, or at its end.
+
+    A part is what stands before the colon of a heading: old tables of the same part that are not made any more go.
+    """
+    head, *old = page.rstrip().split("\n## ")
+    new = fresh.strip().removeprefix("## ").split("\n## ")
+    parts = {_part(each) for each in new}
+    at = next((i for i, each in enumerate(old) if _part(each) in parts), len(old))
+    kept = [each.strip() for each in old if _part(each) not in parts]
+    return "\n\n## ".join([head.strip(), *kept[:at], *map(str.strip, new), *kept[at:]]) + "\n"
+
+
+def _part(section: str) -> str:
+    return section.split("\n", 1)[0].split(":", 1)[0].strip()
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
 def table(head: Row, rows: list[Row]) -> str:
@@ -116,28 +149,30 @@ def table(head: Row, rows: list[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _arguments() -> tuple[str | None, bool]:
-    """Return the one part to measure, or None for all, and whether on small sizes."""
+def _arguments() -> argparse.Namespace:
+    """Return `only`, the one part to measure or None for all; `quick`, whether on small sizes; and `write`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only",
-        choices=("numbers", "market", "forecast", "job"),
-        help="measure one part and print it, writing nothing",
+        "--only", choices=("numbers", "market", "forecast", "serving", "job"), help="measure one part and print it"
     )
+    parser.add_argument("--write", action="store_true", help="with --only: put it into docs/benchmarks.md as well")
     parser.add_argument(
-        "--quick", action="store_true", help="with --only forecast: small sizes, a test of the code only"
+        "--quick", action="store_true", help="with --only forecast or serving: small sizes, a test of the code only"
     )
     args = parser.parse_args()
-    if args.quick and args.only != "forecast":
-        parser.error("--quick goes with --only forecast: small sizes say nothing worth keeping")
-    return args.only, args.quick
+    if args.quick and (args.only not in ("forecast", "serving") or args.write):
+        parser.error(
+            "--quick goes with --only forecast or --only serving, and is never written: small sizes say nothing "
+            "worth keeping"
+        )
+    if args.write and args.only is None:
+        parser.error("--write goes with --only: everything together is written anyway")
+    return args
 
 
-def main() -> int:
-    """Measure, print and write."""
-    only, quick = _arguments()
-    machine = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    parts = ["# Benchmarks", f"Written by `make bench`. {machine}. Shared and noisy: take the ratios, not the times."]
+def measured(only: str | None, quick: bool) -> list[str]:
+    """Return the Markdown of one part, or of all."""
+    parts: list[str] = []
     if only in (None, "job"):
         installs, runs = job()
         parts += ["## Install", table(("step", "wall", ""), installs)]
@@ -148,10 +183,21 @@ def main() -> int:
         parts += ["## Numeric cores (medians)", table(("what", "time", ""), numbers())]
     if only in (None, "forecast"):
         parts += forecast_parts(quick)
-    text = "\n\n".join(parts) + "\n"
+    if only in (None, "serving"):
+        parts += serving_parts(quick)
+    return parts
+
+
+def main() -> int:
+    """Measure, print and write."""
+    args, page = _arguments(), Path("docs/benchmarks.md")
+    head = ["# Benchmarks", f"Written by `make bench`. {_machine()}. Shared and noisy: take the ratios, not the times."]
+    text = "\n\n".join(measured(args.only, args.quick)) + "\n"
     print(text)
-    if only is None:
-        Path("docs/benchmarks.md").write_text(text, encoding="utf-8")
+    if args.only is None:
+        page.write_text("\n\n".join([*head, text]), encoding="utf-8")
+    elif args.write:
+        page.write_text(replaced(page.read_text(encoding="utf-8"), text), encoding="utf-8")
     return 0
 
 

@@ -33,7 +33,7 @@ def make_bundle(*, horizon: int = 24, factor: float = 1.0, trained_at: str, mark
     one = np.zeros((1, 1), dtype=np.int32)
     leaf = np.zeros((1, 1), dtype=np.float32)
     level = Level(0.0, 1.0, math.log(factor), 0.0)
-    forest = Forest(one, np.full_like(leaf, np.inf), one, one, leaf, depth=0)
+    forest = Forest(one, np.full_like(leaf, np.inf), one, leaf, leaf)
     header = {
         "name": f"cryptovol-{PAIR}-h{horizon}",
         "symbol": "BTC",

@@ -1,13 +1,17 @@
 """What the tests of adapters share."""
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.server import ThreadedMotoServer
 
+from cryptovol.adapters import s3wire
 from cryptovol.adapters.s3 import S3Store
+from cryptovol.adapters.s3wire import S3Wire
 from cryptovol.bars import Bars
 from cryptovol.market.server import MarketServer, serve
 from cryptovol.testing import FixedMarket, make_bars
@@ -17,6 +21,7 @@ from tests.adapters.scripted import Script, serving
 from tests.venues import NOW, StandIn, in_quote
 
 BUCKET = "cryptovol-test"
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -34,6 +39,28 @@ def s3_client(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def s3(s3_client: Any) -> S3Store:
     """Return an empty S3 store on moto."""
     return S3Store(BUCKET, s3_client)
+
+
+@pytest.fixture
+def wire() -> Iterator[S3Wire]:
+    """Return an empty store over plain HTTP, on moto's server."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3", endpoint_url=url, region_name="us-east-1", aws_access_key_id="t", aws_secret_access_key="t"
+    )
+    # Moto's state outlives its server: each store has a bucket of its own.
+    bucket = f"{BUCKET}-{next(_NUMBERS)}"
+    client.create_bucket(Bucket=bucket)
+    environ = {"AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t", "AWS_REGION": "us-east-1"}
+    found = s3wire.from_environ(bucket, {**environ, "AWS_ENDPOINT_URL": url})
+    assert found is not None
+    yield found
+    found.close()
+    client.close()
+    server.stop()
 
 
 @pytest.fixture

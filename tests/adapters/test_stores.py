@@ -13,21 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cryptovol.adapters.files import FileStore
-from cryptovol.adapters.s3 import S3Store
 from cryptovol.errors import ConfigError, ConflictError, KeyNotFoundError, StoreUnavailableError
 from cryptovol.ports import Store
 from cryptovol.tables import sha256
 from cryptovol.testing import MemoryStore
 
 
-@pytest.fixture(params=["memory", "files", "s3"])
+@pytest.fixture(params=["memory", "files", "s3", "wire"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """Each store in turn, empty."""
     if request.param == "memory":
         return MemoryStore()
     if request.param == "files":
         return FileStore(tmp_path / "store")
-    found: Store = request.getfixturevalue("s3")
+    found: Store = request.getfixturevalue(request.param)
     return found
 
 
@@ -107,11 +106,13 @@ def test_store_keys_are_sorted_and_begin_with_the_prefix(store: Store) -> None:
     assert list(store.keys("absent/")) == []
 
 
-def test_store_keys_pages_through_more_than_a_thousand(s3: S3Store) -> None:
+@pytest.mark.parametrize("kind", ["s3", "wire"])
+def test_store_keys_pages_through_more_than_a_thousand(kind: str, request: pytest.FixtureRequest) -> None:
     """S3 lists a thousand keys at a time; the store yields them all."""
+    found: Store = request.getfixturevalue(kind)
     for i in range(1005):
-        s3.put(f"p/{i:05d}", b"")
-    assert len(list(s3.keys("p/"))) == 1005
+        found.put(f"p/{i:05d}", b"")
+    assert len(list(found.keys("p/"))) == 1005
 
 
 @pytest.mark.parametrize("kind", ["memory", "files"])

@@ -8,9 +8,11 @@ import threading
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.metrics import EphemeralMetrics
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cryptovol.adapters import telemetry
 from cryptovol.adapters.telemetry import EmfMeter, MemoryMeter, QuietMeter, logger
 from cryptovol.metrics import CONTRACT, NAMESPACE
 from cryptovol.sidecar import emf
@@ -39,6 +41,23 @@ def test_meter_writes_one_blob_per_label_set_at_a_flush() -> None:
     assert blobs[1]["prediction_latency"] == [0.25]
     described = blobs[0]["_aws"]["CloudWatchMetrics"][0]
     assert described["Namespace"] == NAMESPACE and described["Dimensions"] == [["endpoint", "method", "status"]]
+
+
+@pytest.mark.parametrize("service", ["", "forecasts"])
+def test_meter_writes_what_powertools_would(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the time, a blob is the one that Powertools makes of the same labels and values."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", service)
+    telemetry._described.cache_clear()
+    (found,) = flushed(("http_requests_total", 1, HTTP), ("http_requests_total", 2.5, HTTP))
+    telemetry._described.cache_clear()
+    own = EphemeralMetrics(namespace=NAMESPACE)
+    for label, text in HTTP.items():
+        own.add_dimension(label, text)
+    for value in (1, 2.5):
+        own.add_metric("http_requests_total", CONTRACT["http_requests_total"].unit, value)
+    wanted: dict[str, Any] = dict(own.serialize_metric_set())
+    assert abs(found["_aws"].pop("Timestamp") - wanted["_aws"].pop("Timestamp")) < 60_000
+    assert found == wanted and list(found) == list(wanted)
 
 
 def test_meter_writes_nothing_at_a_flush_without_values() -> None:

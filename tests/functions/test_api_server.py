@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import re
 import statistics
 import subprocess
 import sys
@@ -23,64 +20,10 @@ from cryptovol.adapters.s3 import S3Store
 from cryptovol.testing import make_bars
 from cryptovol.times import HOUR, floor_hour, format_instant
 from tests.served import make_bundle, promote, put_bars
+from tests.servers import LOCAL, SERVE, Http, Process
 
 AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 HOURS = 800
-
-
-class Process:
-    """A child process that prints its address first; everything it prints goes to `log`."""
-
-    def __init__(self, log: Path, environ: dict[str, str], *command: str) -> None:
-        self._output = log.open("ab")
-        start = log.stat().st_size
-        plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CRYPTOVOL_"))}
-        self.child = subprocess.Popen(
-            [sys.executable, "-m", *command], env={**plain, **environ}, stdout=self._output, stderr=subprocess.STDOUT
-        )
-        self.url = self._address(log, start)
-
-    def _address(self, log: Path, start: int) -> str:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            found = re.search(rb"on (http://127\.0\.0\.1:\d+)", log.read_bytes()[start:])
-            if found:
-                return found[1].decode()
-            time.sleep(0.02)
-        raise AssertionError(f"no address in {log.read_text()}")
-
-    def kill(self) -> None:
-        """End the process as a power cut would."""
-        self.child.kill()
-        self.child.wait(10)
-        self._output.close()
-
-    def terminate(self) -> int:
-        """Ask the process to stop and return its exit code."""
-        self.child.terminate()
-        code = self.child.wait(10)
-        self._output.close()
-        return code
-
-
-class Http:
-    """One kept-open connection, closed at the end of its block."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
-
-    def __enter__(self) -> Http:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.close()
-
-    def __call__(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
-        headers = {"content-type": "application/json"} if body is not None else {}
-        raw = json.dumps(body).encode() if body is not None else None
-        self._connection.request(method, path, body=raw, headers=headers)
-        answer = self._connection.getresponse()
-        return answer.status, answer.read()
 
 
 def series(exposition: bytes) -> dict[str, float]:
@@ -109,10 +52,13 @@ def cloud() -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def test_requests_reach_prometheus_exactly_once_across_a_kill(cloud: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("served", [LOCAL, SERVE], ids=["local", "serve"])
+def test_requests_reach_prometheus_exactly_once_across_a_kill(
+    served: tuple[str, ...], cloud: dict[str, str], tmp_path: Path
+) -> None:
     """Parallel requests, a sidecar killed in between: its series and the API's own view count every request once."""
     log, state = tmp_path / "api.log", tmp_path / "state.sqlite"
-    api = Process(log, {**cloud, "CRYPTOVOL_METRICS_STATE": str(state)}, "cryptovol.cloud.api", "--port", "0")
+    api = Process(log, {**cloud, "CRYPTOVOL_METRICS_STATE": str(state)}, *served)
     verb = ("cryptovol", "sidecar", "--state", str(state), "--file", str(log), "--interval", "0.02")
     sidecar = Process(tmp_path / "sidecar.log", {}, *verb)
     try:

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from cryptovol import serving
+from cryptovol import moments
 from cryptovol.bars import NUMBERS
 from cryptovol.errors import NotEnoughBarsError
 from cryptovol.features import WARMUP
@@ -55,10 +55,10 @@ def test_served_features_have_the_bits_of_the_training_table(cut: int) -> None:
     row = TABLE.values[(BARS.time[cut] - BARS.time[0]) // HOUR]
     bars = BARS.take(slice(0, cut + 1))
     if np.isfinite(row).all():
-        assert np.array_equal(serving.moment(bars, coverage=COVERAGE, source="").values, row)
+        assert np.array_equal(moments.moment(bars, coverage=COVERAGE, source="").values, row)
         return
     with pytest.raises(NotEnoughBarsError, match=rf"needs {WARMUP} hours") as caught:
-        serving.moment(bars, coverage=COVERAGE, source="")
+        moments.moment(bars, coverage=COVERAGE, source="")
     assert caught.value.needed == WARMUP
 
 
@@ -69,8 +69,8 @@ def test_features_served_from_the_store_have_the_bits_of_the_training_table(cut:
     row = TABLE.values[(BARS.time[cut] - BARS.time[0]) // HOUR]
     assume(np.isfinite(row).all())
     as_of = int(BARS.time[cut]) + HOUR
-    moments = serving.Moments(STORE, MARKET, coverage=COVERAGE, clock=lambda: as_of)
-    assert np.array_equal(moments.at("BTC", "USD", as_of).values, row)
+    served = moments.Moments(STORE, MARKET, coverage=COVERAGE, clock=lambda: as_of)
+    assert np.array_equal(served.at("BTC", "USD", as_of).values, row)
 
 
 STORE = MemoryStore()

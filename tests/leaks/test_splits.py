@@ -118,7 +118,7 @@ def test_the_promotion_window_is_scored_by_models_that_never_saw_it(
     """Promotion compares the walk's forecasts; the model that serves, which has seen those hours, is not asked."""
     header: dict[str, Any] = {"name": "x", "symbol": "BTC", "quote": "USD", "market": "test"}
     header |= {"trained_at": "2025-01-01T00:00:00Z", "source": "made-up", "spec": spec.current(0.75)}
-    trained, _ = training.build_bundle(table, quick.train, header=header)
+    trained = training.build_bundle(table, quick.train, header=header).bundle
     assert np.array_equal(trained.window["predicted"], window.predicted)
     rows = np.searchsorted(table.time, window.time)
     assert not np.array_equal(trained.predict(table.values[rows]), window.predicted)

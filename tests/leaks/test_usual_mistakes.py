@@ -10,9 +10,9 @@ import pytest
 
 from cryptovol import backtest, drift, gate, leaks, model, promotion, target
 from cryptovol.bars import NUMBERS, PRICES, Bars, Floats
+from cryptovol.callers import check_bars
 from cryptovol.errors import BarSchemaError
 from cryptovol.features import FEATURE_NAMES, WARMUP
-from cryptovol.forecasts import check_bars
 from cryptovol.params import Params
 from cryptovol.testing import make_bars
 from cryptovol.times import HOUR

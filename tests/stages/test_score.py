@@ -10,6 +10,7 @@ from cryptovol.stages import featurize, score, train
 from cryptovol.testing import MemoryStore, make_bars
 from cryptovol.times import HOUR, format_instant, parse_instant
 
+from tests import contract
 from tests.stages.conftest import MARKET, put_clean
 
 
@@ -57,6 +58,16 @@ def test_score_compares_with_what_was_realized(done, quick):
     assert row["coverage"] == 1.0
 
 
+def test_scoreboard_is_what_the_api_promises(done, quick):
+    """The stored board, with scores, empty windows and drift, is valid by the schema the API publishes for it."""
+    store, event = MemoryStore(), done[1]
+    store.objects = dict(done[0].objects)
+    log(store, format_instant(event.as_of - 100 * HOUR), 24, 0.005)
+    board = json.loads(store.get(score.run(event, store=store, params=quick)["scoreboard_key"]).data)
+    assert [window["rows"] for window in board["horizons"]["24"]["windows"]] == [0, 1, 1]
+    assert not contract.faults(contract.component("Scoreboard"), board)
+
+
 def test_score_twice_counts_once(done, quick):
     """The board is a function of the log: a second run writes the same bytes."""
     store, event = MemoryStore(), done[1]
@@ -78,3 +89,46 @@ def test_score_of_an_older_instant_does_not_move_the_newest_board_back(done, qui
                           "as_of": format_instant(event.as_of - 6 * HOUR)})  # fmt: skip
     score.run(older, store=store, params=quick)
     assert store.objects[keys.scoreboard(MARKET, "btc-usd")] == latest
+
+
+def live(store, horizon=24):
+    """Return the stored record of served forecasts."""
+    return json.loads(store.get(keys.live(MARKET, "btc-usd", horizon)).data)
+
+
+def test_score_leaves_the_served_hours_beside_the_board(done, quick):
+    """Served forecasts lie there hour by hour, those that are not over without an outcome."""
+    store, event = MemoryStore(), done[1]
+    store.objects = dict(done[0].objects)
+    for hours in (23, 24, 0):
+        log(store, format_instant(event.as_of - hours * HOUR), 24, 0.005)
+    score.run(event, store=store, params=quick)
+    found = live(store)
+    assert found["as_of"] == event.as_of_text and found["level"] == 0.9
+    known = {event.as_of - point["as_of"]: point["realized"] is not None for point in found["points"]}
+    assert known == {24 * HOUR: True, 23 * HOUR: False, 0: False}
+    assert live(store, 6)["points"] == []
+
+
+def test_score_does_not_count_a_forecast_that_is_not_over_as_served(done, quick):
+    """The board's `served` is of forecasts that can have matured, so that it may be held against `matured`."""
+    store, event = MemoryStore(), done[1]
+    store.objects = dict(done[0].objects)
+    for hours in (10, 30):
+        log(store, format_instant(event.as_of - hours * HOUR), 24, 0.005)
+    result = score.run(event, store=store, params=quick)
+    board = json.loads(store.get(result["scoreboard_key"]).data)["horizons"]["24"]
+    assert (board["served"], board["matured"]) == (1, 1)
+
+
+def test_late_score_of_an_older_instant_does_not_move_the_served_hours_back(done, quick):
+    """The record of served forecasts is the newest run's."""
+    store, event = MemoryStore(), done[1]
+    store.objects = dict(done[0].objects)
+    log(store, format_instant(event.as_of - 3 * HOUR), 24, 0.005)
+    score.run(event, store=store, params=quick)
+    older = events.parse({**event.given, "symbol": "BTC", "quote": "USD", "run_id": "old",
+                          "as_of": format_instant(event.as_of - 6 * HOUR)})  # fmt: skip
+    before = live(store)
+    score.run(older, store=store, params=quick)
+    assert live(store) == before and len(before["points"]) == 1

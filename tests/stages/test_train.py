@@ -138,7 +138,7 @@ def test_bundle_of_other_feature_code_is_refused(done):
         bundle.decode(files, header, tables.sha256(b""))
 
 
-@pytest.mark.parametrize("other", [1, bundle.FORMAT + 1])
+@pytest.mark.parametrize("other", [1, bundle.FORMAT - 1, bundle.FORMAT + 1])
 def test_bundle_of_another_format_is_refused(done, other):
     """A bundle of an earlier or later version names its format and ours, before any of its files is read."""
     prefix = keys.bundle(*WHERE, sha256=champion(done[0]).sha256)

@@ -163,3 +163,18 @@ def test_old_errors_weigh_less():
     at = np.array([-5.0])
     assert plain.apply(at)[0] == pytest.approx(np.exp(-5.0) * np.sqrt(2.5), rel=0.02)
     assert recent.apply(at)[0] == pytest.approx(np.exp(-5.0), rel=0.01)
+
+
+@given(st.floats(-20, 20), st.floats(-20, 20), st.floats(-2, 3))
+def test_stretch_leads_from_one_logarithm_to_another(start, stop, slope):
+    """Between any two predicted logarithms the forecast's moves by their distance times the stretch, cut-offs or not."""
+    made = Level(centre=-5.0, scale=2.0, offset=0.3, slope=slope)
+    moved = made.log(stop) - made.log(start)
+    assert (stop - start) * made.stretch(start, stop) == pytest.approx(moved, abs=1e-12)
+    assert made.log(start) == pytest.approx(math.log(made.apply(np.array([start]))[0]), abs=1e-12)
+
+
+@pytest.mark.parametrize(("at", "wanted"), [(-5.0, 1.25), (0.9, 1.25), (1.1, 1.0), (-11.1, 1.0)])
+def test_stretch_at_one_point_is_the_slope_there(at, wanted):
+    """Inside the cut-offs, three scales either way of the centre, the factor bends the level; outside it does not."""
+    assert Level(centre=-5.0, scale=2.0, offset=0.3, slope=0.5).stretch(at, at) == wanted

@@ -46,7 +46,7 @@ def test_params_that_are_absent_are_refused_with_the_cure(tmp_path):
 def test_settings_have_a_default_for_everything():
     """An empty environment is the local default."""
     found = settings.load({})
-    assert (found.source, found.bucket, found.market, found.api_keys) == ("auto", "cryptovol", "live", ())
+    assert (found.source, found.bucket, found.market, found.api_keys) == ("auto", "cryptovol", "live", {})
 
 
 def test_settings_hold_the_address_of_each_venue_that_has_one():

@@ -180,6 +180,22 @@ def test_promotion_level_decides_what_is_a_tie():
     assert outcomes == {1e-12: "tie", 0.999: "loss"}
 
 
+@pytest.mark.parametrize("difference", [1.001e-6, 0.5, np.inf, np.nan])
+def test_export_past_the_limit_turns_a_win_into_a_refusal(difference):
+    """More than a millionth, or no number at all, and nothing is promoted; what the forecasts were worth is still told."""
+    told = promotion.exported(promotion.Verdict("win", "better", {"rows": 5}), difference)
+    assert (told.outcome, told.promote) == ("export_differs", False)
+    assert "1e-06 is allowed" in told.reason and told.reason.endswith("else better")
+    assert told.numbers == {"rows": 5, "export_difference": difference if np.isfinite(difference) else None}
+
+
+@pytest.mark.parametrize(("outcome", "difference"), [("win", 1e-6), ("first", 0.0), ("loss", 0.5), ("too_few", np.nan)])
+def test_export_within_the_limit_or_of_a_loser_leaves_the_verdict(outcome, difference):
+    """At the limit is within it; a challenger that loses anyway keeps its own reason."""
+    told = promotion.exported(promotion.Verdict(outcome, "because", {}), difference)
+    assert (told.outcome, told.reason) == (outcome, "because") and "export_difference" in told.numbers
+
+
 def test_promotion_docs_list_every_outcome():
     """The table in docs/models.md has each outcome with its meaning, and no other."""
     text = Path("docs/models.md").read_text(encoding="utf-8")

@@ -1,142 +1,167 @@
-"""The API's contract as OpenAPI 3.1, made from the names that the code itself checks by."""
+"""The API's contract as OpenAPI 3.1, made from the types that requests are checked by and answers are held against."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from chalicelib.bodies import BAR_FIELDS, BAR_OPTIONAL, INSTANCES, TEXT
+import msgspec
+from chalicelib import answers, schemas
+from chalicelib.codes import CODES
+from chalicelib.operations import JSON, OPERATIONS, Kind, Operation
 from chalicelib.problems import MEDIA_TYPE
 
 from cryptovol import __version__
-from cryptovol.features import FEATURE_NAMES
 
 Schema = dict[str, Any]
-NUMBER: Schema = {"type": "number"}
-INSTANT: Schema = {"type": ["integer", "string"], "description": "unix seconds or ISO 8601"}
-ERRORS = {
-    "predict": (400, 401, 404, 413, 415, 422, 503),
-    "forecast": (401, 404, 422, 503),
-    "plain": (401, 404, 422, 503),
+REF = "#/components/schemas/{name}"
+PROBLEM = answers.ProblemDocument
+HEADERS: dict[str, Schema] = {
+    "X-Request-Id": {"description": "The request's id, as in the log.", "schema": {"type": "string"}},
+    "ETag": {"description": "Give it back in `If-None-Match`.", "schema": {"type": "string"}},
+    "Cache-Control": {"description": "How long the answer may be kept.", "schema": {"type": "string"}},
+    "Vary": {"description": "What the answer depends on beside the address.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
+    "WWW-Authenticate": {"description": "How to authenticate.", "schema": {"type": "string"}},
+    "Accept": {"description": "What is understood.", "schema": {"type": "string"}},
+    "Accept-Encoding": {"description": "What is understood.", "schema": {"type": "string"}},
 }
+OF_STATUS = {
+    401: ("WWW-Authenticate",),
+    415: ("Accept", "Accept-Encoding"),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+ABOUT = (
+    "Forecasts of how strongly a coin's price will move. Volatility is the standard deviation of hourly log returns, per"
+    " hour; `volatility_annualized` is that times the square root of 8,760. Errors are RFC 9457 problem documents with a"
+    " stable `code`; docs/errors.md lists them. A method that a route does not have is 405, with `Allow`."
+)
+REQUEST_ID = "4f0c9a52-7a0e-4f3b-9d4e-0d0f6f0c8a11"
+HELD: Schema = {
+    "name": "If-None-Match", "in": "header", "description": "The `ETag` of an answer that is held.",
+    "schema": {"type": "string"},
+}  # fmt: skip
 
 
-def _object(required: tuple[str, ...], **properties: Schema) -> Schema:
-    return {"type": "object", "required": list(required), "additionalProperties": False, "properties": properties}
-
-
-def _schemas() -> dict[str, Schema]:
-    bar = {name: NUMBER for name in (*BAR_FIELDS[1:], *BAR_OPTIONAL)}
-    features = {"$ref": "#/components/schemas/Features"}
-    ask: Schema = {
-        "symbol": {"type": "string", "minLength": 1, "maxLength": TEXT},
-        "horizon_hours": {"type": "integer"},
-        "level": NUMBER,
-        "as_of": INSTANT,
-        "allow_stale": {"type": "boolean"},
-        "bars": {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Bar"}},
-        "features": features,
-        "instances": {"type": "array", "minItems": 1, "maxItems": INSTANCES, "items": features},
-    }
-    problem = {name: {"type": "string"} for name in ("type", "title", "detail", "code", "request_id")}
-    return {
-        "Bar": _object(BAR_FIELDS, time=INSTANT, **bar),
-        "Features": _object(FEATURE_NAMES, **{name: NUMBER for name in FEATURE_NAMES}),
-        "Ask": _object((), **ask),
-        "Forecast": _forecast(),
-        "ModelCard": _card(),
-        "Problem": {**_object(tuple(problem), **problem, status={"type": "integer"}), "additionalProperties": True},
-    }
-
-
-def _forecast() -> Schema:
-    model = _object(
-        ("name", "version", "trained_at", "bundle_sha256"),
-        **{name: {"type": "string"} for name in ("name", "version", "trained_at", "bundle_sha256")},
-    )
-    one: Schema = {
-        "volatility": {**NUMBER, "description": "standard deviation of hourly log returns, per hour"},
-        "volatility_annualized": NUMBER,
-        "interval": _object(("level", "lower", "upper"), level=NUMBER, lower=NUMBER, upper=NUMBER),
-        "drift": _object(
-            ("ratio", "out_of_distribution"),
-            ratio={"type": ["number", "null"]},
-            out_of_distribution={"type": "array", "items": {"enum": list(FEATURE_NAMES)}},
-        ),
-    }
-    frame: Schema = {
-        "symbol": {"type": "string"},
-        "horizon_hours": {"type": "integer"},
-        "as_of": {"type": ["string", "null"]},
-        "data_age_seconds": {"type": ["integer", "null"]},
-        "source": {"type": "string"},
-        "model": model,
-        "baselines": {"type": ["object", "null"], "additionalProperties": NUMBER},
-        "warnings": {"type": "array", "items": {"type": "string"}},
-        "request_id": {"type": "string"},
-    }
-    batch = {"predictions": {"type": "array", "items": _object(tuple(one), **one)}}
-    return {"oneOf": [_object((*frame, *one), **frame, **one), _object((*frame, *batch), **frame, **batch)]}
-
-
-def _card() -> Schema:
-    text: Schema = {"type": "string"}
-    texts: Schema = {"type": "array", "items": text}
-    block: Schema = {"type": "object"}
-    told: Schema = {
-        name: text for name in ("name", "bundle_sha256", "trained_at", "symbol", "quote", "market", "source")
-    }
-    told |= {name: block for name in ("use", "data", "features", "model", "scores", "lineage", "decision", "header")}
-    more: Schema = {
-        "version": {"type": ["string", "null"]},
-        "horizon_hours": {"type": "integer"},
-        "coverage": {"type": "array", "items": _object(("level", "covered"), level=NUMBER, covered=NUMBER)},
-        "limits": texts,
-        "levels": {"type": "array", "items": NUMBER},
-        "refused": {"type": ["string", "null"], "description": "why a newer champion does not serve"},
-    }
-    return _object((*told, *more), **told, **more)
-
-
-def _answers(schema: Schema, errors: tuple[int, ...]) -> dict[str, Any]:
-    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    good = {"description": "the answer", "content": {"application/json": {"schema": schema}}}
-    return {"200": good, **{str(status): {"description": "a problem", "content": problem} for status in errors}}
-
-
-def _model_answers() -> dict[str, Any]:
-    answers = _answers({"$ref": "#/components/schemas/ModelCard"}, ERRORS["plain"])
-    answers["200"]["content"]["text/markdown"] = {"schema": {"type": "string"}}
-    return answers
-
-
-def _query(*names: str) -> list[Schema]:
-    return [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+@cache
+def encoded() -> bytes:
+    """Return the document's JSON; it is made once per process."""
+    return msgspec.json.encode(document())
 
 
 def document() -> dict[str, Any]:
     """Return the OpenAPI document."""
-    forecast = {"$ref": "#/components/schemas/Forecast"}
-    plain: Schema = {"type": "object"}
-    symbol = {"name": "symbol", "in": "path", "required": True, "schema": {"type": "string"}}
-    options = _query("horizon_hours", "level", "as_of", "allow_stale")
-    body = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ask"}}}}
-    paths: dict[str, Any] = {
-        "/predict": {"post": {"requestBody": body, "responses": _answers(forecast, ERRORS["predict"])}},
-        "/forecast/{symbol}": {
-            "get": {"parameters": [symbol, *options], "responses": _answers(forecast, ERRORS["forecast"])}
-        },
-        "/scoreboard/{symbol}": {"get": {"parameters": [symbol], "responses": _answers(plain, ERRORS["plain"])}},
-        "/model": {"get": {"parameters": [*_query("symbol"), *options], "responses": _model_answers()}},
-        "/health": {"get": {"responses": _answers(plain, (503,))}},
-        "/openapi.json": {"get": {"responses": _answers(plain, ())}},
-    }
+    kinds: list[Kind] = [PROBLEM, schemas.SymbolQuery, *{kind: None for one in OPERATIONS for kind in _kinds(one)}]
+    refs, components = msgspec.json.schema_components(kinds, ref_template=REF)
+    named = dict(zip(kinds, refs, strict=True))
+    paths: dict[str, Any] = {}
+    for one in OPERATIONS:
+        paths.setdefault(one.path, {})[one.method] = _operation(one, named, components)
+    published = {name: schema for name, schema in components.items() if not name.endswith(("Query", "Options"))}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Cryptovol forecast API", "version": __version__},
+        "info": {"title": "Cryptovol forecast API", "version": __version__, "description": ABOUT},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": _schemas(),
+            "schemas": published,
+            "headers": HEADERS,
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
         },
         "security": [{"key": []}],
     }
+
+
+def _kinds(one: Operation) -> list[Kind]:
+    optional = [kind for kind in (one.query, one.unready) if kind is not None]
+    return [*(kind for kinds in one.content.values() for kind in kinds), *one.body, *optional]
+
+
+def _operation(one: Operation, named: dict[Kind, Schema], components: dict[str, Any]) -> Schema:
+    found: Schema = {
+        "operationId": f"{one.method} {one.path}".replace("/", " ").replace("{", "").replace("}", "").split(),
+        "summary": one.summary,
+        "responses": _responses(one, named),
+    }
+    found["operationId"] = "_".join(found["operationId"]).replace(".", "_") + ("_index" if one.path == "/" else "")
+    held = [HELD] if "ETag" in one.headers else []
+    parameters = _path(one, components) + _query(one, components) + held
+    extra = {
+        "description": one.about,
+        "parameters": parameters,
+        "requestBody": _body(one, named) if one.body else None,
+        "security": [] if one.public else None,
+    }
+    return {**found, **{name: value for name, value in extra.items() if value or (name == "security" and one.public)}}
+
+
+def _path(one: Operation, components: dict[str, Any]) -> list[Schema]:
+    if "{symbol}" not in one.path:
+        return []
+    schema = components["SymbolQuery"]["properties"]["symbol"]
+    return [{"name": "symbol", "in": "path", "required": True, "schema": schema}]
+
+
+def _query(one: Operation, components: dict[str, Any]) -> list[Schema]:
+    if one.query is None:
+        return []
+    fields = components[one.query.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": _given(schema)} for name, schema in fields.items()]
+
+
+def _given(schema: Schema) -> Schema:
+    """Return the schema of an option that is given: without null, which an address cannot hold."""
+    return dict(schema["anyOf"][0]) if schema.get("anyOf", [])[1:] == [{"type": "null"}] else schema
+
+
+def _body(one: Operation, named: dict[Kind, Schema]) -> Schema:
+    examples = {name: {"value": value} for name, value in one.examples.items()}
+    media = {"schema": {"oneOf": [named[kind] for kind in one.body]}, "examples": examples}
+    return {"required": True, "content": {JSON: media}}
+
+
+def _responses(one: Operation, named: dict[Kind, Schema]) -> Schema:
+    content = {
+        media: {"schema": _any_of([named[kind] for kind in kinds], media)} for media, kinds in one.content.items()
+    }
+    if one.answer:
+        content[JSON]["example"] = one.answer
+    good = {"description": "The answer.", "headers": _headers(one.headers), "content": content}
+    found: Schema = {"200": good}
+    if "ETag" in one.headers:
+        found["304"] = {"description": "What the caller holds is still the answer.", "headers": _headers(one.headers)}
+    for status in one.errors:
+        found[str(status)] = _problem(status, named)
+    if one.unready is not None:
+        found["503"]["content"][JSON] = {"schema": named[one.unready]}
+    return found
+
+
+def _any_of(schemas_: list[Schema], media: str) -> Schema:
+    if not schemas_:
+        return {"type": "object" if media == JSON else "string"}
+    return schemas_[0] if len(schemas_) == 1 else {"oneOf": schemas_}
+
+
+def _problem(status: int, named: dict[Kind, Schema]) -> Schema:
+    codes = {name: code for name, code in CODES.items() if status in code.statuses}
+    first, code = next(iter(codes.items()))
+    kind, told = f"urn:cryptovol:problem:{first}", f"{code.when} {code.cure}"
+    example = {
+        "type": kind,
+        "title": code.title,
+        "status": status,
+        "detail": told,
+        "code": first,
+        "request_id": REQUEST_ID,
+    }
+    return {
+        "description": f"A problem document; its code is one of {', '.join(f'`{name}`' for name in codes)}.",
+        "headers": _headers(OF_STATUS.get(status, ())),
+        "content": {MEDIA_TYPE: {"schema": named[PROBLEM], "example": example}},
+    }
+
+
+def _headers(names: tuple[str, ...]) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import os
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from chalicelib import lines
+from chalicelib.access import Access, open_access
 from chalicelib.problems import Problem
 
+from cryptovol import settings as settings_module
 from cryptovol.adapters.telemetry import logger
 from cryptovol.errors import ConfigError
 from cryptovol.ports import Clock, Meter, Store
@@ -21,6 +24,11 @@ if TYPE_CHECKING:
 
     from cryptovol.params import Params
     from cryptovol.settings import Settings
+
+OPEN_WARNING = (
+    "THE API IS OPEN: no key is asked for; set CRYPTOVOL_API_KEY_SHA256 anywhere but on your own machine "
+    "(`cryptovol keys new` makes a key)"
+)
 
 
 @dataclass(frozen=True)
@@ -35,44 +43,70 @@ class Service:
     forecaster: Forecaster
     log: Logger
 
-    def admits(self, key: str) -> bool:
-        """Return whether an ``x-api-key`` opens the API; every accepted digest is compared, in constant time."""
-        if not self.settings.api_keys:
-            return True
-        digest = hashlib.sha256(key.encode(errors="replace")).hexdigest()
-        matches = [hmac.compare_digest(digest, accepted) for accepted in self.settings.api_keys]
-        return any(matches)
+    @cached_property
+    def access(self) -> Access:
+        """Who may call, and how often; raises `ConfigError` where the settings would leave AWS open."""
+        return open_access(self.settings, failed=self._unread)
+
+    def _unread(self, error: Exception) -> None:
+        self.log.error("the secret of API keys cannot be read; keys held so far stay in force", error=str(error))
 
 
 def open_service(ports: Ports) -> Service:
-    """Return the service over ports; says loudly when no key protects it."""
+    """Return the service over ports; says loudly when no key protects it.
+
+    Raises
+    ------
+    ConfigError
+        If the settings describe no service, or one on AWS without keys.
+    """
     log = logger("cryptovol-api")
-    if not ports.settings.api_keys:
-        log.warning(
-            "THE API IS OPEN: no key is asked for; set CRYPTOVOL_API_KEY_SHA256 anywhere but on your own machine"
-        )
     forecaster = Forecaster(
-        ports.store, market=ports.settings.market, params=ports.params, clock=ports.clock, meter=ports.meter
-    )
-    return Service(ports.settings, ports.params, ports.store, ports.meter, ports.clock, forecaster, log)
+        ports.store, market=ports.settings.market, params=ports.params, clock=ports.clock, meter=ports.meter,
+        journal=ports.journal,
+    )  # fmt: skip
+    service = Service(ports.settings, ports.params, ports.store, ports.meter, ports.clock, forecaster, log)
+    if service.access.open:
+        lines.write(OPEN_WARNING, level="WARNING")
+    return service
 
 
 class _Current:
-    """The process's one service."""
+    """The process's one service; in an authorizer's process only what it needs of it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._service: Service | None = None
+        self._access: Access | None = None
 
     def get(self) -> Service:
+        service = self._service  # looked at again under the lock; once it is there nobody waits
+        if service is not None:
+            return service
         with self._lock:
             if self._service is None:
-                self._service = open_service(open_ports())
+                self._service = open_service(open_ports(lean=True))
             return self._service
+
+    def access(self) -> Access:
+        with self._lock:
+            if self._service is not None:
+                return self._service.access
+            if self._access is None:
+                self._access = open_access(settings_module.load(os.environ), failed=_unread)
+            return self._access
+
+    def close(self) -> None:
+        if self._service is not None:
+            self._service.forecaster.close()
 
     def put(self, service: Service | None) -> None:
         with self._lock:
-            self._service = service
+            self._service, self._access = service, None
+
+
+def _unread(error: Exception) -> None:
+    logger("cryptovol-authorizer").error("the secret of API keys cannot be read", error=str(error))
 
 
 _CURRENT = _Current()
@@ -92,6 +126,22 @@ def current() -> Service:
         raise Problem(503, error.code, str(error)) from error
 
 
+def current_access() -> Access:
+    """Return who may call, without opening store or models where no request is answered.
+
+    Raises
+    ------
+    ConfigError
+        If the settings describe no access, or would leave AWS open.
+    """
+    return _CURRENT.access()
+
+
 def install(service: Service | None) -> None:
     """Put a service in place of the environment's; None opens it anew."""
     _CURRENT.put(service)
+
+
+def close() -> None:
+    """Bring records of answers to the store before the process ends; nothing where no request was answered."""
+    _CURRENT.close()

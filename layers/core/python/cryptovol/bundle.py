@@ -9,23 +9,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from cryptovol import baselines, drift, forest, spec, tables
+from cryptovol import baselines, drift, explain, forest, spec, tables
 from cryptovol.bars import Floats
 from cryptovol.baselines import Har
 from cryptovol.drift import Bounds, Reference
 from cryptovol.errors import BarSchemaError, BundleRefusedError, KeyNotFoundError, NotEnoughBarsError
+from cryptovol.explain import Explanation, Paths
 from cryptovol.features import FEATURE_NAMES, WARMUP
 from cryptovol.forest import Forest
 from cryptovol.intervals import Calibration
 from cryptovol.level import Level
 from cryptovol.model import Model
 from cryptovol.ports import Store
+from cryptovol.volatility import EWMA_WINDOW
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "bundle.json"
 
 
@@ -71,6 +74,14 @@ class Bundle:
         """Return the forecast per hour, shape (n,), from features of shape (n, 36)."""
         return self.model.predict(values)
 
+    def explain(self, row: Floats) -> Explanation:
+        """Return what each feature of one row, shape (36,), adds to the logarithm of its forecast; see `explain`."""
+        return explain.explain(self.model, self._paths, row)
+
+    @cached_property
+    def _paths(self) -> Paths:
+        return explain.paths(self.model.forest)
+
     def interval(self, volatility: Floats, level: float) -> tuple[Floats, Floats]:
         """Return lower and upper end per forecast; see `intervals.Calibration.bounds`."""
         return self.calibration.bounds(volatility, level)
@@ -99,9 +110,10 @@ class Bundle:
         coverage = float(self.header["spec"]["window_coverage"])
         tail = log_return[-WARMUP:]
         inputs = baselines.har_inputs(tail, coverage=coverage)[-1:]
+        # A window's value depends on its own hours alone: no more of them are looked at.
         return {
-            "persistence": float(baselines.persistence(tail, self.horizon, coverage=coverage)[-1]),
-            "ewma": float(baselines.ewma(tail)[-1]),
+            "persistence": float(baselines.persistence(tail[-self.horizon :], self.horizon, coverage=coverage)[-1]),
+            "ewma": float(baselines.ewma(tail[-EWMA_WINDOW:])[-1]),
             "har": float(self.har.predict(inputs)[0]),
         }
 

@@ -18,7 +18,9 @@ MODULES = {
     "ingest": ("ingest",), "validate": ("validate",), "stages": ("featurize", "train"),
     "score": ("score",), "tune": ("tune",),
     "predict": ("predict",), "backtest": ("backtest",), "models": ("models",), "sources": ("sources",),
-    "replay": ("replay",), "deploy": ("deploy",), "version": ("version",), "sidecar": ("sidecar",),
+    "serve": ("serve",),
+    "replay": ("replay",), "deploy": ("deploy",), "keys": ("keys",),
+    "layers": ("layers",), "package": ("package",), "version": ("version",), "sidecar": ("sidecar",),
 }  # fmt: skip
 
 EPILOG = """exit codes: 0 done, 1 refused (gate, promotion, model), 2 usage, 3 outside failure

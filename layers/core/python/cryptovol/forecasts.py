@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from cryptovol import tables
-from cryptovol.bars import PRICES, Bars, Floats
-from cryptovol.errors import BarSchemaError, FeatureMismatchError, FeatureValueError, NotEnoughBarsError
+from cryptovol.bars import Floats
+from cryptovol.bundle import Bundle
+from cryptovol.errors import FeatureValueError, NotEnoughBarsError
 from cryptovol.features import FEATURE_NAMES, WARMUP
-from cryptovol.serving import Moment, Served
-from cryptovol.times import HOUR, format_instant
+from cryptovol.moments import Moment
+from cryptovol.serving import Served
+from cryptovol.times import format_instant
 from cryptovol.volatility import HOURS_PER_YEAR
 
 Forecast = dict[str, Any]
@@ -35,6 +38,8 @@ class Ask:
         Unix seconds to look from instead of now.
     allow_stale
         Answer, and say so, where old bars or an old model would be refused.
+    explain
+        Tell each feature's contribution.
     request_id
         Repeated in the answer.
     """
@@ -44,6 +49,7 @@ class Ask:
     level: float | None = None
     as_of: int | None = None
     allow_stale: bool = False
+    explain: bool = False
     request_id: str = ""
 
 
@@ -72,8 +78,43 @@ class View:
     drift_ratio: float | None
 
 
-def single(ask: Ask, view: View, known: Moment) -> Forecast:
-    """Return the forecast at one moment.
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What a bundle says at one moment, whoever asks and however often.
+
+    Parameters
+    ----------
+    bundle, values
+        The bundle, and the moment's features of shape (36,).
+    volatility, annual
+        Per hour, and per year.
+    ends
+        Lower and upper end of the interval by level.
+    outside
+        Names of the features outside the training range.
+    baselines
+        See `bundle.Bundle.baselines`.
+    features_sha256
+        Of the features' bytes.
+    """
+
+    bundle: Bundle
+    values: Floats
+    volatility: float
+    annual: float
+    ends: Mapping[float, tuple[float, float]]
+    outside: Sequence[str]
+    baselines: Mapping[str, float]
+    features_sha256: str
+
+    @cached_property
+    def contributions(self) -> Forecast:
+        """What each feature adds; worked out when somebody asks for the first time, for it takes a millisecond."""
+        return _contributions(self.bundle, self.values)
+
+
+def outlook(bundle: Bundle, known: Moment) -> Outlook:
+    """Return what a bundle says at a moment.
 
     Raises
     ------
@@ -82,21 +123,39 @@ def single(ask: Ask, view: View, known: Moment) -> Forecast:
     FeatureValueError
         If the features lie so far out that no finite forecast follows.
     """
-    values = known.values[None, :]
-    baselines = view.served.bundle.baselines(known.log_return)
+    baselines = bundle.baselines(known.log_return)
     if not all(math.isfinite(value) for value in baselines.values()):
         found = int(np.isfinite(known.log_return[-WARMUP:]).sum()) + 1
         raise NotEnoughBarsError(
             f"the baselines beside a forecast need {WARMUP} hours of bars without large gaps, found {found} of them",
             needed=WARMUP, found=found,
         )  # fmt: skip
+    values = known.values[None, :]
+    found_ends = {}
+    for level in bundle.levels:
+        volatility, annual, lower, upper = _predicted(bundle, values, level)
+        found_ends[level] = (float(lower[0]), float(upper[0]))
+    outside = bundle.out_of_distribution(known.values)
+    digest = tables.sha256(known.values.tobytes())
+    numbers = (float(volatility[0]), float(annual[0]), found_ends)
+    return Outlook(bundle, known.values, *numbers, outside, baselines, digest)
+
+
+def single(ask: Ask, view: View, known: Moment, ahead: Outlook) -> Forecast:
+    """Return the forecast at one moment, with the outlook of the view's bundle at it."""
+    bundle = view.served.bundle
+    lower, upper = ahead.ends[view.level]
     return {
         **_frame(ask, view),
-        **_values(view, values)[0],
+        "volatility": ahead.volatility,
+        "volatility_annualized": ahead.annual,
+        "interval": {"level": view.level, "lower": lower, "upper": upper},
+        "drift": {"ratio": view.drift_ratio, "out_of_distribution": list(ahead.outside)},
+        **({"contributions": ahead.contributions} if ask.explain else {}),
         "as_of": format_instant(known.as_of),
         "data_age_seconds": view.now - known.as_of,
-        "source": known.source or view.served.bundle.header.get("source", ""),
-        "baselines": baselines,
+        "source": known.source or bundle.header.get("source", ""),
+        "baselines": dict(ahead.baselines),
     }
 
 
@@ -109,26 +168,7 @@ def batch(ask: Ask, view: View, values: Floats) -> Forecast:
         If a row lies so far out that no finite forecast follows.
     """
     unknown = {"as_of": None, "data_age_seconds": None, "source": CALLER, "baselines": None}
-    return {**_frame(ask, view), **unknown, "predictions": _values(view, values)}
-
-
-def entry(ask: Ask, view: View, known: Moment, *, served_at: int) -> Forecast:
-    """Return a log entry: all that scoring, drift and lineage need, the same whoever asked for it."""
-    body = single(ask, view, known)
-    for name in ("request_id", "data_age_seconds", "drift", "warnings"):
-        del body[name]
-    bundle = view.served.bundle
-    volatility = np.array([body["volatility"]])
-    ends = {str(level): bundle.interval(volatility, level) for level in bundle.levels}
-    return {
-        **body,
-        "quote": bundle.header["quote"],
-        "market": bundle.header["market"],
-        "intervals": {level: [float(lower[0]), float(upper[0])] for level, (lower, upper) in ends.items()},
-        "features": dict(zip(FEATURE_NAMES, known.values.tolist(), strict=True)),
-        "features_sha256": tables.sha256(known.values.tobytes()),
-        "served_at": format_instant(served_at),
-    }
+    return {**_frame(ask, view), **unknown, "predictions": _values(ask, view, values)}
 
 
 def _frame(ask: Ask, view: View) -> Forecast:
@@ -147,11 +187,33 @@ def _frame(ask: Ask, view: View) -> Forecast:
     }
 
 
-def _values(view: View, values: Floats) -> list[Forecast]:
+def _contributions(bundle: Bundle, row: Floats) -> Forecast:
+    """Return what each feature of one row, shape (36,), adds to the forecast's logarithm."""
+    found = bundle.explain(row)
+    added = dict(zip(FEATURE_NAMES, found.contributions.tolist(), strict=True))
+    return {"unit": "log volatility", "base": float(found.base), "features": added}
+
+
+def _values(ask: Ask, view: View, values: Floats) -> list[Forecast]:
     bundle = view.served.bundle
+    columns = (column.tolist() for column in _predicted(bundle, values, view.level))
+    return [
+        {
+            "volatility": volatility,
+            "volatility_annualized": annual,
+            "interval": {"level": view.level, "lower": lower, "upper": upper},
+            "drift": {"ratio": view.drift_ratio, "out_of_distribution": bundle.out_of_distribution(row)},
+            **({"contributions": _contributions(bundle, row)} if ask.explain else {}),
+        }
+        for volatility, annual, lower, upper, row in zip(*columns, values, strict=True)
+    ]
+
+
+def _predicted(bundle: Bundle, values: Floats, level: float) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return volatility per hour and per year and the interval's ends, each of shape (n,)."""
     with np.errstate(over="ignore", invalid="ignore"):
         volatility = bundle.predict(values)
-        lower, upper = bundle.interval(volatility, view.level)
+        lower, upper = bundle.interval(volatility, level)
         annual = volatility * math.sqrt(HOURS_PER_YEAR)
     able = np.isfinite(annual) & np.isfinite(upper) & (volatility > 0)
     if not able.all():
@@ -161,70 +223,4 @@ def _values(view: View, values: Floats) -> list[Forecast]:
             " far outside the training range",
             bundle.out_of_distribution(values[row]),
         )
-    return [
-        {
-            "volatility": float(predicted),
-            "volatility_annualized": float(year),
-            "interval": {"level": view.level, "lower": float(low), "upper": float(high)},
-            "drift": {"ratio": view.drift_ratio, "out_of_distribution": bundle.out_of_distribution(row)},
-        }
-        for predicted, year, low, high, row in zip(volatility, annual, lower, upper, values, strict=True)
-    ]
-
-
-def check_bars(bars: Bars, now: int, *, symbol: str, log_return_limit: float) -> None:
-    """Raise `BarSchemaError` unless a caller's bars are closed hours of one market in order, with prices that can be.
-
-    Parameters
-    ----------
-    now
-        Unix seconds; a bar that closes later is not closed.
-    symbol
-        The coin asked for.
-    log_return_limit
-        The gate's: a larger move in an hour, either way, is another market's price or none.
-    """
-    prices = np.column_stack([getattr(bars, name) for name in PRICES])
-    numbers = np.column_stack([prices, bars.volume_base])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        moves = np.abs(np.diff(np.log(bars.close), prepend=np.nan))
-    jumps = (moves > log_return_limit) & (np.diff(bars.time, prepend=0) == HOUR)
-    faults = {
-        f"the bar is not of {symbol}": bars.symbol != symbol,
-        "a price or the volume is not a finite number": ~np.isfinite(numbers).all(axis=1),
-        "time is not on a full hour": bars.time % HOUR != 0,
-        "time is not after the bar before": np.r_[False, np.diff(bars.time) <= 0],
-        "the bar is not closed yet": bars.time + HOUR > now,
-        "a price is not above 0": ~(prices > 0).all(axis=1),
-        "open or close is outside [low, high]": (prices.max(axis=1) > bars.high) | (prices.min(axis=1) < bars.low),
-        "volume is below 0": bars.volume_base < 0,
-        f"the log price moves by more than {log_return_limit:g} in an hour; is a bar of another market among them?": jumps,
-    }
-    for fault, rows in faults.items():
-        if rows.any():
-            raise BarSchemaError(f"bars[{int(np.argmax(rows))}]: {fault} ({int(rows.sum())} of {len(bars)} bars)")
-
-
-def as_row(features: Mapping[str, float]) -> Floats:
-    """Return one row of features, shape (36,), in the model's order.
-
-    Raises
-    ------
-    FeatureMismatchError
-        For other names than the model's.
-    FeatureValueError
-        If a value is not a finite number.
-    """
-    missing = [name for name in FEATURE_NAMES if name not in features]
-    unexpected = [name for name in features if name not in FEATURE_NAMES]
-    if missing or unexpected:
-        raise FeatureMismatchError(
-            f"a row needs the {len(FEATURE_NAMES)} features by name: {len(missing)} missing, {len(unexpected)} unknown",
-            missing=missing,
-            unexpected=unexpected,
-        )
-    row = np.array([features[name] for name in FEATURE_NAMES], dtype=np.float64)
-    if not np.isfinite(row).all():
-        without = [FEATURE_NAMES[j] for j in np.flatnonzero(~np.isfinite(row))]
-        raise FeatureValueError(f"a row needs a finite number for each feature; {', '.join(without)} has none", without)
-    return row
+    return volatility, annual, lower, upper

@@ -73,7 +73,7 @@ def state_key(prefix: str, as_of: str) -> str:
 
 
 def load_manifest(store: Store, key: str) -> Manifest | None:
-    """Return the manifest under `key`, or None if there is none."""
+    """Return the manifest under `key`, or None if there is none; raise `BarSchemaError` if its bytes are none."""
     try:
         stored = store.get(key)
     except KeyNotFoundError:
@@ -83,10 +83,13 @@ def load_manifest(store: Store, key: str) -> Manifest | None:
 
 def _manifest(key: str, data: bytes, etag: str) -> Manifest:
     """Return a manifest from its bytes, each part with the key that is left out there."""
-    body = json.loads(data)
     prefix = key.removesuffix("/manifest.json") if key.endswith("/manifest.json") else key.rpartition("/states/")[0]
-    suffix = body.get("suffix", "")
-    parts = [{"key": part_key(prefix, part["month"], part["sha256"], suffix), **part} for part in body["parts"]]
+    try:
+        body = json.loads(data)
+        suffix = body.get("suffix", "")
+        parts = [{"key": part_key(prefix, part["month"], part["sha256"], suffix), **part} for part in body["parts"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BarSchemaError(f"{key} is no manifest ({error!r}); restore it or ingest again") from error
     return Manifest(key, {**body, "parts": parts}, tables.sha256(data), etag)
 
 

@@ -67,7 +67,8 @@ class Calibration:
 
 def _spread(predicted: Floats, usual: float, slope: float) -> Floats:
     """Return how wide errors are at each forecast, 1 at the usual level, shape (n,)."""
-    return np.clip(predicted / usual, 1.0 / FARTHEST, FARTHEST) ** slope
+    # Of one number np.clip alone takes as long as the rest.
+    return np.minimum(np.maximum(predicted / usual, 1.0 / FARTHEST), FARTHEST) ** slope
 
 
 def calibrate(

@@ -15,7 +15,9 @@
     models/<market>/<series>/h<horizon>/tuning/<study>/log/<number>.json
     models/<market>/<series>/h<horizon>/revisions/<sha256>.json   DVC revision that first held a bundle
     predictions/<market>/<series>/h<horizon>/<as_of>/<bundle>.json
+    served/<market>/<date>/<sha256>.jsonl.gz    records of answers, a batch each
     scoreboard/<market>/<series>/<as_of>.json and latest.json
+    scoreboard/<market>/<series>/live-h<horizon>.json   served forecasts of the longest window, hour by hour
     runs/<run_id>/<series>/<stage>.json
 """
 
@@ -134,9 +136,19 @@ def prediction(market: str, pair: str, horizon: int, *, as_of: str, bundle_sha25
     return f"{predictions(market, pair, horizon)}{compact(as_of)}/{bundle_sha256[:16]}.json"
 
 
+def served(market: str, date: str, *, sha256: str) -> str:
+    """Return the key of a batch of answers' records, named by its content; `date` is for instance 2025-05-01."""
+    return f"served/{plain(market)}/{plain(date)}/{sha256}.jsonl.gz"
+
+
 def scoreboard(market: str, pair: str, as_of: str | None = None) -> str:
     """Return the key of the scoreboard at one instant, or of the newest."""
     return f"scoreboard/{market}/{pair}/{compact(as_of) if as_of else 'latest'}.json"
+
+
+def live(market: str, pair: str, horizon: int) -> str:
+    """Return the key of the newest scored hours, forecast by forecast, of one horizon."""
+    return f"scoreboard/{market}/{pair}/live-h{horizon}.json"
 
 
 def run(run_id: str, pair: str, stage: str) -> str:

@@ -78,12 +78,21 @@ def champion(store: Store, market: str, pair: str, horizon: int) -> Champion | N
 
 
 def one(store: Store, market: str, pair: str, horizon: int, number: int) -> Entry | None:
-    """Return one decision without looking at the others, or None if there is none of that number."""
+    """Return one decision without looking at the others, or None if there is none of that number.
+
+    Raises
+    ------
+    LedgerBrokenError
+        If it cannot be read.
+    """
     try:
         data = store.get(entry_key(market, pair, horizon, number)).data
     except KeyNotFoundError:
         return None
-    return Entry(number, tables.sha256(data), json.loads(data))
+    try:
+        return Entry(number, tables.sha256(data), dict(json.loads(data)))
+    except (ValueError, TypeError) as error:
+        raise LedgerBrokenError(f"entry {number} of {market}/{pair}/h{horizon} cannot be read; {MEND}") from error
 
 
 def entry_key(market: str, pair: str, horizon: int, number: int) -> str:

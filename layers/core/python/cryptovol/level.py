@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +44,25 @@ class Level:
 
     def apply(self, predicted_log: Floats) -> Floats:
         """Return the forecast per hour, shape (n,), from predicted logarithms; infinite where there is no such number."""
-        z = np.clip((predicted_log - self.centre) / self.scale, -SPREAD, SPREAD)
         with np.errstate(over="ignore"):
-            return np.exp(predicted_log + (self.offset + self.slope * z))
+            level: Floats = np.exp(self._log(predicted_log))
+        return level
+
+    def log(self, predicted_log: float) -> float:
+        """Return the logarithm of the forecast."""
+        return float(self._log(np.float64(predicted_log)))
+
+    def stretch(self, start: float, stop: float) -> float:
+        """Return how much the forecast's logarithm changes per unit between two predicted ones; at one point, its slope."""
+        ends = [(predicted - self.centre) / self.scale for predicted in (start, stop)]
+        first, last = (min(max(z, -SPREAD), SPREAD) for z in ends)
+        share = (last - first) / (ends[1] - ends[0]) if ends[0] != ends[1] else float(first == ends[0])
+        return 1.0 + self.slope / self.scale * share
+
+    def _log(self, predicted_log: Any) -> Any:
+        # Of one number np.clip alone takes as long as the rest.
+        z = np.minimum(np.maximum((predicted_log - self.centre) / self.scale, -SPREAD), SPREAD)
+        return predicted_log + (self.offset + self.slope * z)
 
 
 def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float, half_life: float = math.inf) -> Level:

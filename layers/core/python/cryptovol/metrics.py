@@ -64,6 +64,16 @@ CONTRACT: dict[str, Metric] = {
     "data_newest_timestamp_seconds": Metric(
         "gauge", ("series",), "Seconds", "Unix time at which the newest bar closed."
     ),
+    "store_reachable": Metric(
+        "gauge", (), "None", "Whether the object store answered the API when it was last asked, 0 or 1."
+    ),
+    "bundle_refusals_total": Metric(
+        "counter", ("series",), "Count", "Champions that the API refused to serve, each counted once."
+    ),
+    "answers_unrecorded_total": Metric(
+        "counter", ("reason",), "Count", "Forecasts given away without a record: disk, full."
+    ),
+    "answers_pending_bytes": Metric("gauge", (), "None", "Bytes of records that are not in the store yet."),
     "live_qlike": Metric("gauge", ("model", "window"), "None", "QLIKE of matured forecasts over a window of hours."),
     "live_qlike_har": Metric("gauge", ("model", "window"), "None", "QLIKE of the HAR baseline on the same hours."),
     "live_coverage": Metric("gauge", ("model", "window"), "None", "Share of realized values inside the 90 % interval."),

@@ -9,6 +9,7 @@ logarithm must become a level. xgboost is imported inside `fit` alone.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +67,13 @@ class Model:
     def predict_log(self, values: Floats) -> Floats:
         """Return the predicted logarithm of volatility before it becomes a level, shape (n,)."""
         z = self.standardise(values)
+        return self.with_trees(z, self.forest.predict(z))
+
+    def with_trees(self, z: Floats, trees: Floats) -> Floats:
+        """Return the predicted logarithm, shape (n,), of standardised features and what all trees say of them in sum."""
         # A row-wise sum, not a matrix product: one row alone gives the same bits as among thousands.
         line: Floats = self.intercept + (z * self.weights).sum(axis=1)
-        return line + self.forest.predict(z) / self.members
+        return line + trees / self.members
 
     def predict(self, values: Floats) -> Floats:
         """Return the predicted volatility per hour.
@@ -85,8 +90,38 @@ class Model:
         return self.level.apply(self.predict_log(values))
 
 
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """What a model was exported from: XGBoost's own boosters, to hold the export against; never stored.
+
+    Parameters
+    ----------
+    model
+        As fitted.
+    boosters
+        One per member.
+    """
+
+    model: Model
+    boosters: Sequence[Any]
+
+    def predict(self, values: Floats) -> Floats:
+        """Return the predicted volatility per hour, shape (n,), with XGBoost's own predictions for the trees' part."""
+        z = self.model.standardise(values)
+        narrow = z.astype(np.float32)
+        trees = np.zeros(len(z))
+        for booster in self.boosters:
+            trees += booster.inplace_predict(narrow)
+        return self.model.level.apply(self.model.with_trees(z, trees))
+
+
 def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) -> Model:
-    """Return the model fitted on labelled rows.
+    """Return the model fitted on labelled rows; see `fit_with_origin`."""
+    return fit_with_origin(values, target, params, horizon=horizon)[0]
+
+
+def fit_with_origin(values: Floats, target: Floats, params: TrainParams, *, horizon: int) -> tuple[Model, Origin]:
+    """Return the model fitted on labelled rows, and what it was exported from.
 
     Parameters
     ----------
@@ -124,7 +159,8 @@ def fit(values: Floats, target: Floats, params: TrainParams, *, horizon: int) ->
     importance = _importance(z, mean[1:], boosters)
     known = np.clip(unseen, -level.LARGEST_LOG, level.LARGEST_LOG)
     slope = intervals.spread_slope(made_level.apply(known), target)
-    return Model(centre, scale, mean[1:], float(mean[0]), forest, params.members, made_level, slope, importance)
+    made = Model(centre, scale, mean[1:], float(mean[0]), forest, params.members, made_level, slope, importance)
+    return made, Origin(made, boosters)
 
 
 def _ridges(z: Floats, y: Floats, params: TrainParams, horizon: int) -> Floats:

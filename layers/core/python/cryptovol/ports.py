@@ -121,6 +121,22 @@ class Tracker(Protocol):
         """Point the alias ``champion`` or ``challenger`` of model `name` at a version."""
 
 
+class Journal(Protocol):
+    """Keeps what was given away, so that it outlives the process. Real ones: `adapters.spool.Spool` and `Lines`."""
+
+    def record(self, answer: Mapping[str, Any]) -> None:
+        """Keep the record of one answer (see `answers.record`) before the answer leaves.
+
+        Never raises: what cannot be kept is counted.
+        """
+
+    def entry(self, key: str, body: Mapping[str, Any]) -> bool:
+        """Take over writing `body` as JSON under a free key of the store; return False if the caller must write it."""
+
+    def close(self) -> None:
+        """Bring what was kept to the store, in the little time that an ending process has."""
+
+
 class Meter(Protocol):
     """Counts operations. Real ones: `adapters.telemetry.EmfMeter` and `QuietMeter`."""
 

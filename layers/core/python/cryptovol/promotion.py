@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,12 @@ OUTCOMES: Mapping[str, tuple[bool, str]] = {
     "loss": (False, "significantly worse than the champion"),
     "worse_than_har": (False, "mean QLIKE above HAR's"),
     "suspicious": (False, "suspiciously good: look for a leak first"),
+    "export_differs": (False, "the bundle's arrays do not forecast what XGBoost's own trees do"),
     "too_few": (False, "too few scored hours, or too few in common with the champion"),
     "invalid": (False, "a realized value or a forecast is missing or is no positive number"),
 }
 
+EXPORT_LIMIT = 1e-6  # largest relative difference of a forecast by the bundle's arrays and by XGBoost itself
 SAME = 1e-9  # mean losses that differ by no more than this share are equal: the rest is rounding
 
 
@@ -40,8 +43,8 @@ class Verdict:
         One sentence with the numbers.
     numbers
         ``rows``; ``qlike`` of challenger and har, and ``dm_har``, on all scored hours; ``common`` with ``rows`` and
-        ``qlike`` of challenger, har and champion on the hours that all have, and ``dm_champion`` on these. What was
-        not computed is left out.
+        ``qlike`` of challenger, har and champion on the hours that all have, and ``dm_champion`` on these;
+        ``export_difference``, see `exported`. What was not computed is left out.
     """
 
     outcome: str
@@ -98,6 +101,23 @@ def decide(
         return Verdict(outcome, f"{absent} and not worse than HAR ({_figures(means)})", numbers)
     losses = {"challenger": loss, "har": bar}
     return _against_champion(realized, champion, losses, numbers, horizon, params)
+
+
+def exported(verdict: Verdict, difference: float) -> Verdict:
+    """Return the verdict with the difference among its numbers, turned into a refusal if that is past `EXPORT_LIMIT`.
+
+    Parameters
+    ----------
+    difference
+        Largest relative difference of a forecast by the bundle's arrays and by the trees they were exported from; NaN
+        and infinity, where one of them is no number, are past every limit.
+    """
+    numbers = {**verdict.numbers, "export_difference": difference if math.isfinite(difference) else None}
+    if verdict.promote and not difference <= EXPORT_LIMIT:
+        told = f"the bundle's forecasts differ from XGBoost's own by up to {difference:.2g} of them"
+        cure = f"{EXPORT_LIMIT:g} is allowed; look at the export in forest.py or for a new XGBoost"
+        return Verdict("export_differs", f"{told}, {cure}; else {verdict.reason}", numbers)
+    return Verdict(verdict.outcome, verdict.reason, numbers)
 
 
 def _flaw(realized: Floats, forecasts: Mapping[str, Floats]) -> str:

@@ -173,14 +173,33 @@ def _coverage(window: Window, horizon: int, levels: tuple[float, ...]) -> dict[s
     return {str(level): float(np.concatenate(hits).mean()) for level, hits in inside.items() if hits}
 
 
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A trained bundle.
+
+    Parameters
+    ----------
+    bundle
+        As it loads from its files.
+    files
+        By name.
+    export_difference
+        Largest relative difference of its forecasts from those of XGBoost's own trees, on every labelled hour.
+    """
+
+    bundle: Bundle
+    files: dict[str, bytes]
+    export_difference: float
+
+
 def build_bundle(
     table: TrainingTable,
     params: TrainParams,
     *,
     header: Mapping[str, Any],
     progress: Progress | None = None,
-) -> tuple[Bundle, dict[str, bytes]]:
-    """Return the trained bundle and its files.
+) -> Built:
+    """Return the trained bundle and its files, held against the trees it was exported from.
 
     Parameters
     ----------
@@ -194,7 +213,8 @@ def build_bundle(
     window = walk(table, params, progress)
     labelled = table.labelled()
     inputs = baselines.har_inputs(table.log_return, coverage=table.coverage)
-    final = model.fit(table.values[labelled], table.target[labelled], params, horizon=table.horizon)
+    values = table.values[labelled]
+    final, origin = model.fit_with_origin(values, table.target[labelled], params, horizon=table.horizon)
     har = baselines.fit_har(inputs, table.target, labelled)
     kept = {"time": window.time, "realized": window.realized, "predicted": window.predicted, "har": window.har}
     data = {
@@ -211,10 +231,16 @@ def build_bundle(
         intervals.calibrate(
             window.realized, window.predicted, params.levels, horizon=table.horizon, slope=final.spread_slope
         ),
-        drift.fit_bounds(table.values[labelled]),
-        drift.fit_reference(table.values[labelled]),
+        drift.fit_bounds(values),
+        drift.fit_reference(values),
         kept,
     )
     files = bundle.encode(trained)
-    digest = tables.sha256(files[bundle.MANIFEST])
-    return bundle.decode(files, trained.header, digest), files
+    loaded = bundle.decode(files, trained.header, tables.sha256(files[bundle.MANIFEST]))
+    return Built(loaded, files, difference(loaded.predict(values), origin.predict(values)))
+
+
+def difference(found: Floats, wanted: Floats) -> float:
+    """Return the largest relative difference of two forecasts of the same hours; NaN where one is no number."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return float(np.max(np.abs(found - wanted) / wanted))

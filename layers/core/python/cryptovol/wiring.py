@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptovol import params as params_module
 from cryptovol import settings as settings_module
 from cryptovol.params import Params
-from cryptovol.ports import BarSource, Clock, Meter, Store, Tracker
+from cryptovol.ports import BarSource, Clock, Journal, Meter, Store, Tracker
 from cryptovol.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Ports:
     bounded
         Whether market sources must be done within `sources.budget_seconds`, as a function must that is ended by force;
         a person at a terminal has the time and Ctrl-C.
+    lean
+        Whether the store should be opened without boto3 where that is enough: for a process whose start somebody waits for.
     """
 
     settings: Settings
@@ -47,6 +49,7 @@ class Ports:
     folder: Path | None = None
     clock: Clock = wall_clock
     bounded: bool = False
+    lean: bool = False
 
     @cached_property
     def store(self) -> Store:
@@ -56,6 +59,12 @@ class Ports:
 
             return FileStore(self.folder)
         settings_module.require_cloud(os.environ)
+        if self.lean:
+            from cryptovol.adapters import s3wire
+
+            wire = s3wire.from_environ(self.settings.bucket, os.environ)
+            if wire is not None:
+                return wire
         import boto3
         from botocore.config import Config
 
@@ -103,8 +112,19 @@ class Ports:
 
         return telemetry.EmfMeter() if self.folder is None else telemetry.QuietMeter()
 
+    @cached_property
+    def journal(self) -> Journal:
+        """A spool where one is set, shipped to the store; else lines on standard output, on Lambda the function's log."""
+        from cryptovol.adapters import shipping, spool
 
-def open_ports(folder: Path | None = None, *, bounded: bool = False) -> Ports:
+        if self.settings.spool is None:
+            return spool.Lines()
+        journal = spool.Spool(self.settings.spool, self.meter)
+        shipping.Shipper(journal, self.store, self.meter).start()
+        return journal
+
+
+def open_ports(folder: Path | None = None, *, bounded: bool = False, lean: bool = False) -> Ports:
     """Return the ports that the environment and `params.yaml` describe; see `Ports`.
 
     Raises
@@ -113,4 +133,4 @@ def open_ports(folder: Path | None = None, *, bounded: bool = False) -> Ports:
         If a setting or a parameter is wrong.
     """
     settings = settings_module.load(os.environ)
-    return Ports(settings, params_module.load(settings.params_path), folder, bounded=bounded)
+    return Ports(settings, params_module.load(settings.params_path), folder, bounded=bounded, lean=lean)

@@ -6,25 +6,18 @@ boto3 itself reads (`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3`); nothing here ask
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cryptovol.adapters import s3codes
 from cryptovol.errors import ConflictError, KeyNotFoundError, StoreUnavailableError
 from cryptovol.ports import Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-# What a browser needs to show an object of a presigned link instead of saving it.
-_KINDS = {".html": "text/html; charset=utf-8", ".json": "application/json", ".csv": "text/csv; charset=utf-8"}
-_ABSENT = {"NoSuchKey", "404", "NotFound"}
-_RACED = {"ConditionalRequestConflict", "409"}
-_LOST = {"PreconditionFailed", "412", *_RACED}
-_FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"}
 
 
 class S3Store:
@@ -46,34 +39,40 @@ class S3Store:
         """Return the object; raise `KeyNotFoundError` if there is none."""
         with self._typed("read", key):
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
-            return Stored(answer["Body"].read(), answer["ETag"])
+            data = answer["Body"].read()
+        return Stored(data, _tag(answer, "read", key))
 
     def put(self, key: str, data: bytes) -> None:
         """Write the object, replacing any before it."""
         with self._typed("write", key):
-            self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key))
+            answer = self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=s3codes.kind(key))
+        _tag(answer, "write", key)
 
     def put_new(self, key: str, data: bytes) -> bool:
         """Write the object if the key is free; return False, and write nothing, if it is taken."""
         try:
             with self._typed("write", key):
-                self._client.put_object(
-                    Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key), IfNoneMatch="*"
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, ContentType=s3codes.kind(key), IfNoneMatch="*"
                 )
         except ConflictError as error:
             # Of two writes at the same moment neither may stand; then the caller must try again.
-            if _code(error.__cause__) in _RACED and not self.exists(key):
+            if _code(error.__cause__) in s3codes.RACED and not self.exists(key):
                 raise
             return False
+        _tag(answer, "write", key)
         return True
 
     def replace(self, key: str, data: bytes, etag: str) -> None:
         """Replace the very version `etag` names; raise `ConflictError` if it is no longer the current one."""
         try:
             with self._typed("write", key):
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=data, ContentType=_kind(key), IfMatch=etag)
+                answer = self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=data, ContentType=s3codes.kind(key), IfMatch=etag
+                )
         except KeyNotFoundError as error:
             raise ConflictError(f"{key} was removed by another writer; read it again and retry") from error
+        _tag(answer, "write", key)
 
     def exists(self, key: str) -> bool:
         """Return whether something is stored under the key."""
@@ -96,33 +95,18 @@ class S3Store:
         try:
             yield
         except ClientError as error:
-            raise self._translate(error, what, key) from error
+            raise s3codes.translate(_code(error), str(error), what=what, key=key, bucket=self._bucket) from error
         except BotoCoreError as error:
-            raise StoreUnavailableError(
-                f"cannot {what} {key} in bucket {self._bucket}: {error}. "
-                "Cure: see that the cloud is up (`cryptovol status`) and AWS_ENDPOINT_URL names it"
-            ) from error
+            raise s3codes.unreachable(str(error), what=what, key=key, bucket=self._bucket) from error
 
-    def _translate(self, error: ClientError, what: str, key: str) -> Exception:
-        code = _code(error)
-        if code in _ABSENT:
-            return KeyNotFoundError(f"nothing is stored under {key} in bucket {self._bucket}")
-        if code in _LOST:
-            return ConflictError(f"{key} was changed by another writer; read it again and retry")
-        if code == "NoSuchBucket":
-            cure = f"bucket {self._bucket} does not exist. Cure: `cryptovol up` makes it"
-        elif code in _FULL:
-            cure = "no space left in the storage. Cure: free some space and run again"
-        else:
-            cure = f"{error}. Cure: check the credentials and the state of the storage"
-        return StoreUnavailableError(f"cannot {what} {key}: {cure}")
+
+def _tag(answer: Mapping[str, Any], what: str, key: str) -> str:
+    """Return the tag of what was read or written; a proxy's page, say, has none: nothing was read or written then."""
+    if "ETag" not in answer:
+        raise StoreUnavailableError(f"cannot {what} {key}: the answer is not S3's. Cure: check AWS_ENDPOINT_URL")
+    return str(answer["ETag"])
 
 
 def _code(error: BaseException | None) -> str:
     """Return S3's own name of an error."""
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
-
-
-def _kind(key: str) -> str:
-    """Return the content type of what is stored under a key."""
-    return _KINDS.get(PurePosixPath(key).suffix, "application/octet-stream")

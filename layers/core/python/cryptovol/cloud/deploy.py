@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,11 +52,13 @@ class Target:
     buckets
         Ensured before anything else.
     layers
-        ARNs of third-party layers, below the core layer.
+        ARNs of third-party layers of every function, below the core layer.
+    own_layers
+        ARNs of further layers by stage.
     prefix
         Before the stage's name in a function's name.
     role
-        The execution role's ARN; emulators check its form only.
+        The execution role's ARN, in which ``{stage}`` stands for the stage; emulators check its form only.
     """
 
     runtime: str
@@ -64,6 +66,7 @@ class Target:
     environment: Mapping[str, str]
     buckets: tuple[str, ...]
     layers: tuple[str, ...] = ()
+    own_layers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     prefix: str = "cryptovol-"
     role: str = "arn:aws:iam::000000000000:role/cryptovol-function"
 
@@ -122,11 +125,11 @@ def configuration(target: Target, stage: str, layers: Sequence[str]) -> dict[str
     return {
         "Runtime": target.runtime,
         "Handler": HANDLER,
-        "Role": target.role,
+        "Role": target.role.replace("{stage}", stage),
         "Timeout": TIMEOUT_SECONDS,
         "MemorySize": MEMORY_MB.get(stage, DEFAULT_MEMORY_MB),
         "Environment": {"Variables": dict(target.environment)},
-        "Layers": list(layers),
+        "Layers": [*layers, *target.own_layers.get(stage, ())],
     }
 
 

@@ -20,6 +20,10 @@ from cryptovol.settings import VENUES, Settings
 from cryptovol.wiring import wall_clock
 
 PYTHON = sys.executable
+# What of the shell's environment the API gets: whom it lets in, and how often.
+API_SETTINGS = (
+    "CRYPTOVOL_API_KEY_SHA256", "CRYPTOVOL_RATE_PER_MINUTE", "CRYPTOVOL_RATE_BURST", "CRYPTOVOL_CORS_ORIGIN",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def api(
         **application,
         "CRYPTOVOL_MARKET": market_name,
         "CRYPTOVOL_METRICS_STATE": str(metrics_state(folder)),
-        "CRYPTOVOL_API_KEY_SHA256": environ.get("CRYPTOVOL_API_KEY_SHA256", ""),
+        "CRYPTOVOL_SPOOL": str(folder / "spool"),
+        **{name: environ[name] for name in API_SETTINGS if environ.get(name)},
     }
     command = (PYTHON, "-m", "cryptovol.cloud.api", "--port", str(port))
     return Spec("api", command, environs.scrubbed(environ, **own), port, "/openapi.json", code)

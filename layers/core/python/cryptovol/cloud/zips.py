@@ -63,11 +63,29 @@ def pack(files: Mapping[str, bytes], programs: Mapping[str, bytes] | None = None
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data, mode in sorted(entries):
-            info = zipfile.ZipInfo(name, date_time=_EPOCH)
-            info.create_system = 3  # Unix, whatever machine packs: only then does the mode count
-            info.external_attr = mode << 16
-            archive.writestr(info, data)
+            archive.writestr(_entry(name, mode), data)
     return buffer.getvalue()
+
+
+def pack_folder(folder: Path, target: Path) -> None:
+    """Write a folder's files as a zip, sorted by name, with fixed times and mode 0644.
+
+    Compressed, since Lambda limits what is uploaded: the bytes are the same for the same files and the same zlib.
+    """
+    part = target.with_name(f"{target.name}.part")
+    with zipfile.ZipFile(part, "w") as archive:
+        for name in sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()):
+            entry = _entry(name, 0o100644)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, (folder / name).read_bytes(), compresslevel=6)
+    part.replace(target)
+
+
+def _entry(name: str, mode: int) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name, date_time=_EPOCH)
+    info.create_system = 3  # Unix, whatever machine packs: only then does the mode count
+    info.external_attr = mode << 16
+    return info
 
 
 def digest(package: bytes) -> str:

@@ -1,8 +1,8 @@
 """A champion and what is known → a forecast with its interval, baselines and doubts; the first of an hour is logged.
 
-A forecast on stored bars is in the prediction log before it is given away: a reader of the log sees every one of
-them, once per hour and model, written when it was first asked for. A look back with a model that was trained later
-is no forecast: it is answered, marked and not logged.
+A forecast on stored bars is in the scoring log, or on its way there and safe, before it is given away: once per hour
+and model, written when it was first asked for. A look back with a model that was trained later is no forecast: it is
+answered, marked and not scored. Every answer's record goes to the journal before the answer leaves.
 """
 
 from __future__ import annotations
@@ -11,20 +11,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cryptovol import keys, tables
+from cryptovol import answers, keys, tables
 from cryptovol.bars import Bars
+from cryptovol.bundle import Bundle
+from cryptovol.callers import as_row, check_bars
 from cryptovol.errors import ConfigError, ModelExpiredError, ModelNotFoundError, StaleDataError, UnknownSymbolError
-from cryptovol.forecasts import CALLER, Ask, Forecast, View, as_row, batch, check_bars, entry, single
+from cryptovol.forecasts import CALLER, Ask, Forecast, Outlook, View, batch, outlook, single
+from cryptovol.held import Start, in_background
+from cryptovol.moments import Moment, Moments, moment
 from cryptovol.params import Params
-from cryptovol.ports import Clock, Meter, Store
-from cryptovol.serving import Champions, DriftRatios, Moment, Moments, Served, moment
+from cryptovol.ports import Clock, Journal, Meter, Store
+from cryptovol.reach import Reach
+from cryptovol.serving import Champions, DriftRatios, Served
 from cryptovol.times import HOUR, format_instant, parse_instant
 
 LOGGED = 4096  # log entries remembered as written
+OUTLOOKS = 256  # of a moment and a bundle, kept
 
 
 class Forecaster:
     """Answers asks about one market. Safe under threads.
+
+    Parameters
+    ----------
+    journal
+        Keeps the record of each answer; without one there are no records, and the scoring log is written at once.
+    start
+        How looks at the store are run beside the requests; see `held.Held`.
 
     Raises, in all its answers
     --------------------------
@@ -36,16 +49,33 @@ class Forecaster:
         If the champion cannot or must not serve.
     """
 
-    def __init__(self, store: Store, *, market: str, params: Params, clock: Clock, meter: Meter) -> None:
+    def __init__(
+        self, store: Store, *, market: str, params: Params, clock: Clock, meter: Meter,
+        journal: Journal | None = None, start: Start = in_background,
+    ) -> None:  # fmt: skip
         self._store = store
         self._market = market
         self._params = params
         self._clock = clock
         self._meter = meter
-        self._champions = Champions(store, market, clock)
-        self._moments = Moments(store, market, coverage=params.featurize.window_coverage, clock=clock)
-        self._drift = DriftRatios(store, market, clock)
+        self._journal = journal
+        self._reach = reach = Reach(meter)
+        self._champions = Champions(store, market, clock, reach=reach, start=start)
+        coverage = params.featurize.window_coverage
+        self._moments = Moments(store, market, coverage=coverage, clock=clock, told=reach.told, start=start)
+        self._drift = DriftRatios(store, market, clock, reach=reach, start=start)
         self._logged: dict[str, None] = {}
+        self._outlooks: dict[tuple[Moment, Bundle], Outlook] = {}
+
+    def close(self) -> None:
+        """Bring records to the store in the little time that an ending process has; none is lost without it."""
+        if self._journal is not None:
+            self._journal.close()
+
+    @property
+    def store_fault(self) -> str:
+        """Why the store did not answer when it was last asked, or an empty text; asks nothing itself."""
+        return self._reach.fault
 
     @property
     def horizons(self) -> tuple[int, ...]:
@@ -60,13 +90,17 @@ class Forecaster:
         NotEnoughBarsError, StaleDataError
             If the stored bars do not carry a forecast.
         """
+        if ask.symbol in self._params.symbols:  # at a cold start bars and bundle are read side by side
+            self._moments.prepare(ask.symbol, self._params.quote)
+            self._drift.prepare(keys.series(ask.symbol, self._params.quote))
         served = self.served(ask)
         known = self.moment(ask)
         view = self._view(ask, served, known)
-        body = single(ask, view, known)
+        ahead = self._outlook(served.bundle, known)
+        body = single(ask, view, known, ahead)
         if "model_trained_later" not in view.warnings:
-            self._log(ask, served, known)
-        self._count(served, [body])
+            self._log(ask, served, known, ahead)
+        self._give(served, body, [ahead.features_sha256])
         return body
 
     def of_bars(self, ask: Ask, bars: Bars) -> Forecast:
@@ -81,8 +115,9 @@ class Forecaster:
         limit = self._params.gate.log_return_limit
         check_bars(bars, self._now(ask), symbol=ask.symbol, log_return_limit=limit)
         known = moment(bars, coverage=self._params.featurize.window_coverage, source=CALLER)
-        body = single(ask, self._view(ask, served), known)
-        self._count(served, [body])
+        view, ahead = self._view(ask, served), outlook(served.bundle, known)
+        body = single(ask, view, known, ahead)
+        self._give(served, body, [ahead.features_sha256])
         return body
 
     def of_features(self, ask: Ask, rows: Sequence[Mapping[str, float]]) -> Forecast:
@@ -96,7 +131,7 @@ class Forecaster:
         served = self.served(ask)
         values = np.array([as_row(row) for row in rows], dtype=np.float64)
         body = batch(ask, self._view(ask, served), values)
-        self._count(served, body["predictions"])
+        self._give(served, body, answers.row_hashes(values))
         return body
 
     def served(self, ask: Ask) -> Served:
@@ -163,22 +198,36 @@ class Forecaster:
     def _level(self, ask: Ask) -> float:
         return self._params.predict.level if ask.level is None else ask.level
 
-    def _log(self, ask: Ask, served: Served, known: Moment) -> None:
-        """Write the forecast into the prediction log unless it is there; only then may it be given away."""
+    def _outlook(self, bundle: Bundle, known: Moment) -> Outlook:
+        """Return what a bundle says at a moment, worked out once."""
+        found = self._outlooks.get((known, bundle))
+        if found is None:
+            found = outlook(bundle, known)
+            while len(self._outlooks) >= OUTLOOKS:
+                self._outlooks.pop(next(iter(self._outlooks)), None)
+            self._outlooks[known, bundle] = found
+        return found
+
+    def _log(self, ask: Ask, served: Served, known: Moment, ahead: Outlook) -> None:
+        """Have the forecast in the scoring log unless it is there: by the journal, or written before it is given away."""
         pair, as_of = keys.series(ask.symbol, self._params.quote), format_instant(known.as_of)
         sha256, horizon = served.bundle.sha256, served.bundle.horizon
         key = keys.prediction(self._market, pair, horizon, as_of=as_of, bundle_sha256=sha256)
         if key in self._logged:
             return
-        view = View(served, known.as_of, self._params.predict.level, (), None)
-        body = entry(ask, view, known, served_at=self._clock())
-        self._store.put_new(key, tables.encode_json(body))
+        level = self._params.predict.level
+        body = answers.entry(served, known, ahead, symbol=ask.symbol, level=level, served_at=self._clock())
+        if self._journal is None or not self._journal.entry(key, body):
+            self._store.put_new(key, tables.encode_json(body))
         if len(self._logged) >= LOGGED:
             self._logged.clear()
         self._logged[key] = None
 
-    def _count(self, served: Served, predictions: Sequence[Forecast]) -> None:
-        for prediction in predictions:
+    def _give(self, served: Served, body: Forecast, hashes: Sequence[str]) -> None:
+        """Count what is about to be given away, and keep its record."""
+        for prediction in body.get("predictions", (body,)):
             self._meter.add("model_predictions", prediction["volatility"], {"model": served.champion.name})
             for feature in prediction["drift"]["out_of_distribution"]:
                 self._meter.add("feature_ood_total", 1, {"feature": feature, "reason": "range"})
+        if self._journal is not None:
+            self._journal.record(answers.record(body, hashes, market=self._market, served_at=self._clock()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cryptovol import champions, drift, history, keys, ledger, scores, tables
+from cryptovol import champions, drift, history, keys, ledger, record, scores, tables
 from cryptovol.bars import Floats
 from cryptovol.errors import DataError
 from cryptovol.events import Result, StageEvent
@@ -25,7 +25,8 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
     """Join the prediction log with realized volatility and write the scoreboard as of the event.
 
     The board is computed afresh from the log and the feature table, so a forecast counts exactly once however often
-    the stage runs and however late its bars came.
+    the stage runs and however late its bars came. Beside the newest board lies, per horizon, the same log hour by hour
+    (`record.live`): forecasts whose hours are not over are in it, and have no realized value yet.
 
     Returns
     -------
@@ -40,11 +41,16 @@ def run(event: StageEvent, *, store: Store, params: Params) -> Result:
         raise DataError(f"no feature table under {key}; run featurize first")
     longest = max(params.score.windows_hours) + max(params.featurize.horizons) + drift.WINDOW
     table = history.read(store, manifest, since=event.as_of - HOUR * longest)
-    boards = {str(h): _board(event, h, table, store=store, params=params) for h in params.featurize.horizons}
+    logged = {h: _logged(store, market, event, h, params) for h in params.featurize.horizons}
+    boards = {str(h): _board(event, h, table, logged[h], store=store, params=params) for h in logged}
     body = {"as_of": event.as_of_text, "market": market, "series": event.pair, "horizons": boards}
     data = tables.encode_json(body)
     store.put(keys.scoreboard(market, event.pair, event.as_of_text), data)
     if _is_newest(store, keys.scoreboard(market, event.pair), event.as_of):
+        for horizon, entries in logged.items():
+            points = record.live(entries, _realized(table, horizon), level=params.predict.level)
+            told = {"as_of": event.as_of_text, "level": params.predict.level, "points": points}
+            store.put(keys.live(market, event.pair, horizon), tables.encode_json(told))
         store.put(keys.scoreboard(market, event.pair), data)
     return event.result(
         rows_scored=sum(board["matured"] for board in boards.values()),
@@ -60,10 +66,17 @@ def _is_newest(store: Store, key: str, as_of: int) -> bool:
     return parse_instant(json.loads(store.get(key).data)["as_of"]) <= as_of
 
 
-def _board(event: StageEvent, horizon: int, table: Table, *, store: Store, params: Params) -> Board:
+def _realized(table: Table, horizon: int) -> dict[int, float]:
+    """Return the target by the open time of the newest bar a forecast of it could know; NaN where not known yet."""
+    return dict(zip(table["time"].tolist(), table[f"target_{horizon}"].tolist(), strict=True))
+
+
+def _board(
+    event: StageEvent, horizon: int, table: Table, logged: list[dict[str, Any]], *, store: Store, params: Params
+) -> Board:
     market = event.need("market")
-    served = _served(store, market, event, horizon, hours=max(params.score.windows_hours))
-    realized = dict(zip(table["time"].tolist(), table[f"target_{horizon}"].tolist(), strict=True))
+    served = [entry for entry in logged if parse_instant(entry["as_of"]) <= event.as_of - HOUR * horizon]
+    realized = _realized(table, horizon)
     matured = []
     for forecast in served:
         known = realized.get(parse_instant(forecast["as_of"]) - HOUR, np.nan)
@@ -79,11 +92,12 @@ def _board(event: StageEvent, horizon: int, table: Table, *, store: Store, param
     }
 
 
-def _served(store: Store, market: str, event: StageEvent, horizon: int, *, hours: int) -> list[dict[str, Any]]:
-    """Return the logged forecasts that can have matured inside the longest window, oldest first."""
+def _logged(store: Store, market: str, event: StageEvent, horizon: int, params: Params) -> list[dict[str, Any]]:
+    """Return the forecasts made up to the event that can have matured inside the longest window or will, by hour."""
     prefix = keys.predictions(market, event.pair, horizon)
-    first = prefix + keys.compact(format_instant(event.as_of - HOUR * (hours + horizon)))
-    last = prefix + keys.compact(format_instant(event.as_of - HOUR * horizon)) + "~"
+    hours = max(params.score.windows_hours) + horizon
+    first = prefix + keys.compact(format_instant(event.as_of - HOUR * hours))
+    last = prefix + keys.compact(event.as_of_text) + "~"
     return [json.loads(store.get(key).data) for key in store.keys(prefix) if first <= key <= last]
 
 

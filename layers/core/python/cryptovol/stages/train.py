@@ -21,7 +21,7 @@ from cryptovol.ports import Store, TrackedRun, Tracker
 from cryptovol.promotion import Verdict
 from cryptovol.tables import Table
 from cryptovol.times import HOUR, parse_instant
-from cryptovol.training import TrainingTable
+from cryptovol.training import Built, TrainingTable
 from cryptovol.tuning.outcome import in_force
 
 
@@ -88,15 +88,13 @@ def _one(
         if entry.body.get("inputs_sha256") == inputs:
             champions.set_aliases(tracker, store, market, event.pair, horizon, entry=past[-1])
             return _outcome(entry.body, repeated=True)
-    trained, files = _fit(event, labelled, params, study=tuned.study)
-    bundle.save(store, keys.bundle(market, event.pair, horizon, sha256=trained.sha256), files)
-    verdict = _judge(trained, table, store, market, event.pair, params=params)
+    built = _fit(event, labelled, params, study=tuned.study)
+    trained = built.bundle
+    bundle.save(store, keys.bundle(market, event.pair, horizon, sha256=trained.sha256), built.files)
+    verdict = _judge(built, table, store, market, event.pair, params=params)
     known = {**lineage, "ledger_previous": past[-1].sha256 if past else ""}
-    tracked = _track(tracker, trained, files, verdict, event=event, lineage=known, params=params)
-    challenger = {
-        "bundle_sha256": trained.sha256, "name": trained.header["name"], "version": tracked.version,
-        "trained_at": trained.header["trained_at"],
-    }  # fmt: skip
+    tracked = _track(tracker, built, verdict, event=event, lineage=known, params=params)
+    challenger = _identity(trained, tracked.version)
     entry = ledger.append(
         store, market, event.pair, horizon,
         decision="promoted" if verdict.promote else "rejected", outcome=verdict.outcome, after=len(past),
@@ -108,6 +106,12 @@ def _one(
     )  # fmt: skip
     champions.set_aliases(tracker, store, market, event.pair, horizon, entry=entry)
     return _outcome(entry.body, repeated=False)
+
+
+def _identity(trained: Bundle, version: str) -> dict[str, str]:
+    """Return what the ledger calls a model by."""
+    told = {name: trained.header[name] for name in ("name", "trained_at")}
+    return {"bundle_sha256": trained.sha256, **told, "version": version}
 
 
 def _labelled(table: Table, horizon: int, params: Params) -> TrainingTable:
@@ -128,7 +132,7 @@ def _inputs_sha256(lineage: Mapping[str, Any], horizon: int, params: Params) -> 
     return tables.sha256(json.dumps(depends, sort_keys=True).encode())
 
 
-def _fit(event: StageEvent, labelled: TrainingTable, params: Params, *, study: str) -> tuple[Bundle, dict[str, bytes]]:
+def _fit(event: StageEvent, labelled: TrainingTable, params: Params, *, study: str) -> Built:
     market = event.need("market")
     own = "" if market == "live" else f"{market}-"
     header = {
@@ -144,9 +148,9 @@ def _fit(event: StageEvent, labelled: TrainingTable, params: Params, *, study: s
     return training.build_bundle(labelled, params.train, header=header)
 
 
-def _judge(trained: Bundle, table: Table, store: Store, market: str, pair: str, *, params: Params) -> Verdict:
-    """Return the verdict on the challenger's untouched window."""
-    window = trained.window
+def _judge(built: Built, table: Table, store: Store, market: str, pair: str, *, params: Params) -> Verdict:
+    """Return the verdict on the challenger's untouched window, and on whether its files say what was trained."""
+    trained, window = built.bundle, built.bundle.window
     current = ledger.champion(store, market, pair, trained.horizon)
     rival: Floats | None = None
     unloadable = ""
@@ -160,7 +164,7 @@ def _judge(trained: Bundle, table: Table, store: Store, market: str, pair: str, 
         window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon,
         params=params.promotion, unloadable=unloadable,
     )  # fmt: skip
-    return _doubted(verdict, trained, params)
+    return promotion.exported(_doubted(verdict, trained, params), built.export_difference)
 
 
 def _doubted(verdict: Verdict, trained: Bundle, params: Params) -> Verdict:
@@ -189,15 +193,14 @@ def _untouched(champion: Bundle, time: Any, table: Table) -> Floats:
 
 def _track(
     tracker: Tracker,
-    trained: Bundle,
-    files: Mapping[str, bytes],
+    built: Built,
     verdict: Verdict,
     *,
     event: StageEvent,
     lineage: Mapping[str, Any],
     params: Params,
 ) -> TrackedRun:
-    scores = trained.scores
+    trained, scores = built.bundle, built.bundle.scores
     flat = dict(scores["model"])
     for name, errors in scores["baselines"].items():
         flat.update({f"{name}.{error}": value for error, value in errors.items()})
@@ -208,7 +211,7 @@ def _track(
         "run_id": event.run_id, "bundle_sha256": trained.sha256, "decision": verdict.reason, **lineage,
     }  # fmt: skip
     names = trained.header["spec"]["names"]
-    artifacts = {f"bundle/{name}": data for name, data in files.items()}
+    artifacts = {f"bundle/{name}": data for name, data in built.files.items()}
     artifacts["features.txt"] = ("\n".join(names) + "\n").encode()
     artifacts["model_card.md"] = _card(trained, verdict, lineage)
     artifacts.update({f"plots/{name}": data for name, data in plots.training(trained).items()})

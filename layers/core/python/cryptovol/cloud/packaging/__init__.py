@@ -1,0 +1,1 @@
+"""What goes to AWS: functions and layers built from hashed pins, measured, imported alone, and described for Terraform."""
