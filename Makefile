@@ -4,6 +4,7 @@ ARGS ?=
 VENV := .venv
 AIRFLOW_VENV := .venv-airflow
 RIVALS_VENV := .venv-rivals
+LOCALSTACK_VENV := .venv-localstack
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 # Bytecode halves the start-up of every process here, so it is always written, whatever the shell says.
@@ -13,10 +14,10 @@ PYTEST := $(BIN)/python -m pytest
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow repro test test-unit test-airflow check format bench layers package faults lock clean
+.PHONY: help setup run up down status airflow repro localstack test test-unit test-airflow test-localstack check dashboards format bench layers package faults lock clean
 
 help: ## list the verbs
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make run ARGS="--once --symbol BTC --as-of 2025-05-01T00:00:00Z"   arguments go to cryptovol run'
 
@@ -45,7 +46,7 @@ setup: $(VENV)/.ready $(AIRFLOW_VENV)/.ready ## both virtual environments; a no-
 
 # Layers are resolved for Lambda's Python and held to what dev.txt pins, so that what is tested is what ships.
 lock: $(BIN)/uv ## re-resolve requirements/*.txt from pyproject.toml
-	@for group in bootstrap dev airflow rivals; do \
+	@for group in bootstrap dev airflow rivals localstack; do \
 	  $(UV) pip compile $(LOCK) --python-version 3.11 --group $$group --output-file requirements/$$group.txt || exit 1; done
 	@for group in layer-runtime layer-market layer-api layer-model layer-tracking layer-tune image; do \
 	  $(UV) pip compile $(LOCK) --python-version 3.12 --constraint requirements/dev.txt --group $$group \
@@ -69,6 +70,17 @@ status: ## what runs, where, and for how long
 airflow: setup ## the Airflow UI on the local cloud
 	@$(BIN)/python -m cryptovol up --airflow $(ARGS)
 
+$(LOCALSTACK_VENV)/.ready: requirements/localstack.txt localstack/executor/pyproject.toml $(BIN)/uv
+	@echo "localstack   LocalStack without Docker, in an environment of its own (about 500 MB)"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(LOCALSTACK_VENV)
+	@$(UV) pip sync --quiet --require-hashes --compile-bytecode --python $(LOCALSTACK_VENV)/bin/python requirements/localstack.txt
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --offline --python $(LOCALSTACK_VENV)/bin/python \
+	  --editable localstack/executor
+	@touch $@
+
+localstack: setup $(LOCALSTACK_VENV)/.ready ## the main job on LocalStack: its S3, Lambda and API Gateway, without Docker
+	@$(BIN)/python -m cryptovol run --lane localstack $(ARGS)
+
 repro: $(VENV)/.ready ## the same stages on files, by `dvc repro` (ARGS: what dvc repro takes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" CRYPTOVOL_SOURCE=$${CRYPTOVOL_SOURCE:-simulated} dvc repro $(ARGS)
 
@@ -83,13 +95,19 @@ test-airflow: setup ## the DAG's tests, in Airflow's own environment
 test-unit: $(VENV)/.ready ## only what starts no process
 	@$(PYTEST) --ignore=tests/airflow -m "not stack and not realdata" $(ARGS)
 
+test-localstack: setup $(LOCALSTACK_VENV)/.ready ## functions and API on LocalStack
+	@$(PYTEST) tests/stack/test_localstack.py $(ARGS)
+
 check: setup ## black, flake8, mypy strict, architecture tests
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --check . ; exit 1; }
 	@$(BIN)/flake8
-	@$(BIN)/mypy layers/core/python/cryptovol functions/predict
+	@$(BIN)/mypy layers/core/python/cryptovol functions/predict localstack/executor/cryptovol_executor monitoring/grafana
 	@for stage in ingest validate featurize train score tune; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
 	@cd airflow/dags && $(CURDIR)/$(AIRFLOW_VENV)/bin/python -m mypy --config-file ../mypy.ini --cache-dir $(CURDIR)/.mypy_cache/airflow .
 	@$(PYTEST) -q --durations=0 tests/architecture
+
+dashboards: $(VENV)/.ready ## write the Grafana dashboards from monitoring/grafana
+	@$(BIN)/python -W ignore::DeprecationWarning -m monitoring.grafana.generate
 
 format: $(VENV)/.ready ## let black write
 	@$(BIN)/black --quiet .

@@ -2,7 +2,7 @@
 
 Times are wall seconds on the machine that ran it; where two ways are compared, they ran in turn and the ratio is what
 holds elsewhere. `--only` measures one part, and with `--write` puts its tables in the place of their old ones;
-`--only forecast --quick` and `--only serving --quick` try their code on small sizes.
+`--only forecast --quick`, and serving or sidecar in its place, try their code on small sizes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Any
 
 Row = tuple[str, ...]
 RUNS = 7
+QUICK = ("forecast", "serving", "sidecar")  # parts that can be tried on small sizes
+QUICK_TEXT = ", ".join(QUICK[:-1]) + f" or {QUICK[-1]}"
 
 
 def timed(work: Callable[[], object], runs: int = RUNS) -> float:
@@ -115,6 +117,13 @@ def serving_parts(quick: bool) -> list[str]:
     return _rendered(serving.sections(serving.QUICK if quick else serving.FULL, _machine()))
 
 
+def sidecar_parts(quick: bool) -> list[str]:
+    """Return the Markdown of the metrics sidecar's benchmarks."""
+    import sidecar
+
+    return _rendered(sidecar.sections(sidecar.QUICK if quick else sidecar.FULL, _machine()))
+
+
 def _rendered(sections: Iterable[Any]) -> list[str]:
     parts = []
     for section in sections:
@@ -153,17 +162,17 @@ def _arguments() -> argparse.Namespace:
     """Return `only`, the one part to measure or None for all; `quick`, whether on small sizes; and `write`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", choices=("numbers", "market", "forecast", "serving", "job"), help="measure one part and print it"
-    )
+        "--only", choices=("numbers", "market", "forecast", "serving", "sidecar", "job"),
+        help="measure one part and print it",
+    )  # fmt: skip
     parser.add_argument("--write", action="store_true", help="with --only: put it into docs/benchmarks.md as well")
     parser.add_argument(
-        "--quick", action="store_true", help="with --only forecast or serving: small sizes, a test of the code only"
+        "--quick", action="store_true", help=f"with --only {QUICK_TEXT}: small sizes, a test of the code only"
     )
     args = parser.parse_args()
-    if args.quick and (args.only not in ("forecast", "serving") or args.write):
+    if args.quick and (args.only not in QUICK or args.write):
         parser.error(
-            "--quick goes with --only forecast or --only serving, and is never written: small sizes say nothing "
-            "worth keeping"
+            f"--quick goes with --only {QUICK_TEXT}, and is never written: small sizes say nothing worth keeping"
         )
     if args.write and args.only is None:
         parser.error("--write goes with --only: everything together is written anyway")
@@ -185,6 +194,8 @@ def measured(only: str | None, quick: bool) -> list[str]:
         parts += forecast_parts(quick)
     if only in (None, "serving"):
         parts += serving_parts(quick)
+    if only in (None, "sidecar"):
+        parts += sidecar_parts(quick)
     return parts
 
 

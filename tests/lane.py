@@ -34,8 +34,9 @@ def copy_project(folder: Path) -> Path:
     folder.mkdir()
     for name in ("layers", "functions", "airflow", "localstack"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (".venv", ".venv-airflow"):
-        (folder / name).symlink_to(ROOT / name)
+    for name in (".venv", ".venv-airflow", ".venv-localstack"):
+        if (ROOT / name).exists():
+            (folder / name).symlink_to(ROOT / name)
     shutil.copy(ROOT / "params.yaml", folder)
     return folder
 

@@ -56,7 +56,9 @@ def fill(store: S3Store, market: str, end: int) -> None:
         told = {"as_of": format_instant(end), "level": 0.9, "points": live}
         store.put(keys.live(market, PAIR, horizon), tables.encode_json(told))
     qlike = {"model": 0.2, "har": 0.25, "ewma": 0.15, "persistence": 0.4}
-    day: dict[str, Any] = {"hours": 24, "rows": 20, "qlike": qlike, "rmse": qlike, "bias": 1.0, "coverage": 0.85}
+    rmse = {name: loss / 100 for name, loss in qlike.items()}
+    day: dict[str, Any] = {"hours": 24, "rows": 20, "qlike": qlike, "rmse": rmse, "bias": 1.04, "coverage": 0.85}
+    day |= {"baseline_bias": {"har": 0.97}, "dm": {"har": {"statistic": -1.6, "p": 0.11}}}
     board: dict[str, Any] = {
         "model": "m",
         "served": 47,

@@ -9,9 +9,9 @@ import pytest
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 
-from cryptovol.adapters import s3wire
+from cryptovol.adapters import s3lean
 from cryptovol.adapters.s3 import S3Store
-from cryptovol.adapters.s3wire import S3Wire
+from cryptovol.adapters.s3lean import S3Lean
 from cryptovol.bars import Bars
 from cryptovol.market.server import MarketServer, serve
 from cryptovol.testing import FixedMarket, make_bars
@@ -42,8 +42,8 @@ def s3(s3_client: Any) -> S3Store:
 
 
 @pytest.fixture
-def wire() -> Iterator[S3Wire]:
-    """Return an empty store over plain HTTP, on moto's server."""
+def lean() -> Iterator[S3Lean]:
+    """Return an empty store through obstore, on moto's server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -55,10 +55,9 @@ def wire() -> Iterator[S3Wire]:
     bucket = f"{BUCKET}-{next(_NUMBERS)}"
     client.create_bucket(Bucket=bucket)
     environ = {"AWS_ACCESS_KEY_ID": "t", "AWS_SECRET_ACCESS_KEY": "t", "AWS_REGION": "us-east-1"}
-    found = s3wire.from_environ(bucket, {**environ, "AWS_ENDPOINT_URL": url})
+    found = s3lean.from_environ(bucket, {**environ, "AWS_ENDPOINT_URL": url})
     assert found is not None
     yield found
-    found.close()
     client.close()
     server.stop()
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 SOURCES = sorted(
-    path for root in ("layers/core/python/cryptovol", "functions", "airflow/dags") for path in Path(root).rglob("*.py")
+    path
+    for root in ("layers/core/python/cryptovol", "functions", "airflow/dags", "localstack/executor")
+    for path in Path(root).rglob("*.py")
 )
 
 

@@ -179,7 +179,7 @@ def test_master_loads_neither_app_nor_client_before_it_forks() -> None:
     """What is loaded before the fork is inherited by all: no numpy, no cloud client, nothing of the app, and no thread."""
     program = (
         "import sys, threading; import cryptovol.cloud.master as m; import cryptovol.cli as c; c.parser('serve');"
-        "print(threading.active_count(), *({'boto3', 'botocore', 'numpy', 'chalicelib'} & set(sys.modules)))"
+        "print(threading.active_count(), *({'boto3', 'botocore', 'obstore', 'numpy', 'chalicelib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == ["1"]

@@ -163,7 +163,7 @@ class Cloud:
         return Forecaster(self.store(), market=MARKET, params=self.params, clock=lambda: self.now, meter=self.meter)
 
 
-@pytest.fixture(params=[True, False], ids=["wire", "boto3"])
+@pytest.fixture(params=[True, False], ids=["lean", "boto3"])
 def cloud(monkeypatch: pytest.MonkeyPatch, params: Params, request: pytest.FixtureRequest) -> Iterator[Cloud]:
     """Return a cloud with fresh bars and a champion, from which one forecast was served, by either client."""
     made = Cloud(monkeypatch, params, lean=request.param)

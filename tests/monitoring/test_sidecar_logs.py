@@ -113,6 +113,42 @@ def test_lost_token_continues_by_time_without_repeating(group: Group, monkeypatc
     assert group.poll() == []
 
 
+def test_expired_token_leaves_out_what_was_counted_over_several_pages(
+    group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events of one millisecond that fill pages are left out by their number, and a page may be empty."""
+    group.write("one", "a", "b", "c")
+    assert group.poll() == [b"a", b"b", b"c"]
+    events = [{"timestamp": NOW, "message": text} for text in "abcd"]
+    pages = {None: (events[:2], "t1"), "t1": ([], "t2"), "t2": (events[2:], "t3"), "t3": ([], "t3")}
+
+    def paged(**asked: Any) -> Any:
+        if asked.get("nextToken") not in pages:
+            raise group.client.exceptions.InvalidParameterException(
+                {"Error": {"Code": "InvalidParameterException", "Message": "token"}}, "GetLogEvents"
+            )
+        found, token = pages[asked.get("nextToken")]
+        return {"events": found, "nextForwardToken": token}
+
+    monkeypatch.setattr(group.client, "get_log_events", paged)
+    assert group.poll() == [b"d"]
+    assert group.poll() == []
+
+
+def test_endless_empty_pages_are_left_for_the_next_look(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that gives a new token with every empty page does not hold the sidecar."""
+    group.write("one", "a")
+    group.poll()
+    asked: list[Any] = []
+
+    def turning(**kwargs: Any) -> Any:
+        asked.append(kwargs)
+        return {"events": [], "nextForwardToken": f"t{len(asked)}"}
+
+    monkeypatch.setattr(group.client, "get_log_events", turning)
+    assert group.poll() == [] and len(asked) == 20
+
+
 def test_stream_that_ended_long_ago_is_not_asked_again(group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
     """One stream per sandbox, for ever: those read to their end hours ago cost nothing."""
     group.write("one", "a")

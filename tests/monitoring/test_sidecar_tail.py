@@ -80,12 +80,63 @@ def test_rotated_file_is_finished_before_the_new_one_begins(reader: Reader, rest
     """What was written before the rename is read first, then the new file from its start."""
     append(reader.path, b"a\n")
     assert reader.poll() == [b"a"]
-    append(reader.path, b"b\nlast")
+    append(reader.path, b'b\n{"last": 1}')
     reader.path.rename(reader.path.with_name("api.log.1"))
     append(reader.path, b"c\n")
     if restarted:
         reader.restart()
-    assert reader.poll() == [b"b", b"last", b"c"]
+    assert reader.poll() == [b"b", b'{"last": 1}', b"c"]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_lines_written_to_a_rotated_file_after_the_turn_are_read(reader: Reader, restarted: bool) -> None:
+    """A program that still holds the old file loses nothing, not even a line that the turn cut in two."""
+    append(reader.path, b"a\nha")
+    reader.poll()
+    with reader.path.open("ab", buffering=0) as late:
+        reader.path.rename(reader.path.with_name("api.log.1"))
+        append(reader.path, b"b\n")
+        assert reader.poll() == [b"b"]
+        if restarted:
+            reader.restart()
+        late.write(b"lf\nlate\n")
+        assert reader.poll() == [b"half", b"late"]
+        if not restarted:
+            reader.path.with_name("api.log.1").unlink()
+            late.write(b"later\n")
+            assert reader.poll() == [b"later"]
+    append(reader.path, b"c\n")
+    assert reader.poll() == [b"c"]
+
+
+def test_late_line_does_not_hide_the_files_that_followed(reader: Reader) -> None:
+    """A rotated file that was written to again looks newest, and the one after it is read all the same."""
+    append(reader.path, b"a\n")
+    reader.poll()
+    now = os.stat(reader.path).st_mtime_ns
+    for number, text in ((2, b"b\n"), (1, b"c\n")):
+        reader.path.rename(reader.path.with_name(f"api.log.{number}"))
+        append(reader.path, text)
+        os.utime(reader.path, ns=(0, now + 10**9 * (3 - number)))
+    append(reader.path.with_name("api.log.2"), b"late\n")
+    os.utime(reader.path.with_name("api.log.2"), ns=(0, now + 10**10))
+    reader.restart()
+    assert reader.poll() == [b"late", b"b", b"c"]
+
+
+def test_files_far_behind_are_let_go(reader: Reader) -> None:
+    """Of many rotated files only the last few are kept open and remembered."""
+    for number in range(tail.BEHIND + 3):
+        append(reader.path, b"a\n")
+        assert reader.poll() == [b"a"]
+        reader.path.rename(reader.path.with_name(f"api.log.{number}"))
+    append(reader.path, b"a\n")
+    assert reader.poll() == [b"a"]
+    assert reader.position is not None
+    assert len(tail.Position.parse(reader.position).behind) == tail.BEHIND
+    append(reader.path.with_name(f"api.log.{tail.BEHIND + 2}"), b"late\n")
+    append(reader.path.with_name("api.log.0"), b"too late\n")
+    assert reader.poll() == [b"late"]
 
 
 def test_two_rotations_while_away_are_read_in_order(reader: Reader) -> None:

@@ -26,13 +26,17 @@ S3_PROGRAM = """
 import json, sys
 folders, endpoint = json.loads(sys.argv[1])
 sys.path[:0] = folders
-import boto3
+import boto3, os
+from cryptovol.adapters import s3lean
 from cryptovol.adapters.s3 import S3Store
 client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1")
 client.create_bucket(Bucket="alone")
-store = S3Store("alone", client)
-first, second = store.put_new("a/b", b"one"), store.put_new("a/b", b"two")
-print(json.dumps([first, second, store.get("a/b").data.decode(), list(store.keys("a/"))]))
+stores = S3Store("alone", client), s3lean.from_environ("alone", os.environ | {"AWS_ENDPOINT_URL": endpoint})
+told = []
+for key, store in zip(("a/b", "c/d"), stores):
+    first, second = store.put_new(key, b"one"), store.put_new(key, b"two")
+    told.append([first, second, store.get(key).data.decode(), list(store.keys(key[:2]))])
+print(json.dumps(told))
 """
 
 
@@ -92,14 +96,14 @@ def test_the_api_answers_from_its_own_layers_alone(
     assert body["volatility"] > 0
 
 
-def test_the_trimmed_boto3_does_what_the_store_asks(
+def test_both_clients_of_s3_do_what_the_store_asks(
     python: Interpreter, built: tuple[dict[str, Any], list[Path]], s3: str
 ) -> None:
-    """With the three services that are left, objects are written once, read and listed over a real socket."""
+    """The trimmed boto3, with the services that are left, and obstore write once, read and list over a real socket."""
     task = json.dumps([[str(folder) for folder in built[1]], s3])
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
     done = interpreter.run([str(python.path), "-I", "-S", "-c", S3_PROGRAM, task], keys)
-    assert json.loads(done.stdout) == [True, False, "one", ["a/b"]]
+    assert json.loads(done.stdout) == [[True, False, "one", ["a/b"]], [True, False, "one", ["c/d"]]]
 
 
 def test_an_interpreter_alone_sees_no_package_of_this_machine(python: Interpreter) -> None:

@@ -47,6 +47,20 @@ def test_edge_tags_a_refusal_with_its_code_and_reasons(ports):
     assert status(ports, "validate")["error"]["reasons"] == ["nulls: 5 of 100"]
 
 
+def test_edge_tells_when_a_stage_last_ended_well(ports):
+    """A finished stage gives the clock's time; a failed one leaves the time of the last success as it was."""
+
+    def fail(event, ports, params):
+        raise NoNewBarsError("nothing new")
+
+    edge.stage_handler("featurize", lambda e, p, q: e.result(rows_features=7), lambda: ports)(EVENT, None)
+    with pytest.raises(NoNewBarsError):
+        edge.stage_handler("ingest", fail, lambda: ports)(EVENT, None)
+    told = [value for value in ports.meter.values if value[0] == "stage_last_success_timestamp_seconds"]
+    labels = {"stage": "featurize", "series": "btc-usd"}
+    assert told == [("stage_last_success_timestamp_seconds", 1_746_057_600.0, labels)]
+
+
 def test_edge_tags_what_may_be_retried(ports):
     """A transient failure says so in its message."""
 

@@ -41,11 +41,12 @@ WRITERS: dict[str, tuple[str, set[str]]] = {
     "revision": (keys.revision(*MODEL, sha256=SHA), set()),  # by the version step, which is no Lambda function
     "tuned": (keys.tuned(*MODEL), {"tune"}),
     "tuning_log": (keys.tuning_log(*MODEL, study="s1") + "1.json", {"tune"}),
-    "predictions": (keys.predictions(*MODEL) + "x", {"predict"}),
-    "prediction": (keys.prediction(*MODEL, as_of=AS_OF, bundle_sha256=SHA), {"predict"}),
+    "predictions": (keys.predictions(*MODEL) + "x", {"forecast", "predict"}),
+    "prediction": (keys.prediction(*MODEL, as_of=AS_OF, bundle_sha256=SHA), {"forecast", "predict"}),
     "served": (keys.served("live", "2025-05-01", sha256=SHA), {"predict"}),
     "scoreboard": (keys.scoreboard(*WHERE), {"score"}),
     "live": (keys.live(*MODEL), {"score"}),
+    "logbook": (keys.logbook(*MODEL), {"score"}),
     "run": (keys.run("r1", "btc-usd", "train"), STAGES),
 }
 
@@ -71,6 +72,7 @@ FOREIGN: list[tuple[str, Call]] = [
     ("train", (iam.WRITE, "scoreboard/live/btc-usd/latest.json")),
     ("tune", (iam.WRITE, "models/live/btc-usd/h24/champion.json")),
     ("tune", (iam.WRITE, "models/live/btc-usd/h24/bundles/ab/model.npz")),
+    ("forecast", (iam.WRITE, "scoreboard/live/btc-usd/latest.json")),
     ("score", (iam.WRITE, "predictions/live/btc-usd/h24/20250501T000000Z/ab.json")),
     ("score", (iam.WRITE, "models/live/btc-usd/h24/ledger/0001.json")),
     ("predict", (iam.WRITE, "models/live/btc-usd/h24/champion.json")),

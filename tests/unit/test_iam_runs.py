@@ -28,7 +28,7 @@ from cryptovol.wiring import Ports
 from tests.rights import RecordingStore, allows, denied
 
 BUCKET = "some-bucket"
-STAGES = ("ingest", "validate", "featurize", "tune", "train", "score")
+STAGES = ("ingest", "validate", "featurize", "tune", "train", "forecast", "score")
 BARS = make_bars(2300, seed=3)
 END = int(BARS.time[-1]) + HOUR
 JSON = {"content-type": "application/json"}
@@ -103,7 +103,7 @@ def test_calls_of_other_stages_are_denied_but_for_what_is_shared(store: Recordin
     for other, calls in store.calls.items():
         foreign = [call for call in calls if call[0] == iam.WRITE and other != stage]
         let = {key for action, key in foreign if allows(own, BUCKET, action, key)}
-        shared = {"train": ("tracking/",), "predict": ()}.get(stage, ())
+        shared = {"train": ("tracking/",), "predict": ("predictions/",), "forecast": ("predictions/",)}.get(stage, ())
         assert not [key for key in let if not key.startswith(("runs/", *shared))], other
 
 

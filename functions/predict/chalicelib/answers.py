@@ -166,6 +166,13 @@ class Health(Struct, kw_only=True):
     series: list[SeriesHealth]
 
 
+class Tested(Struct, kw_only=True):
+    """A Diebold-Mariano test of the model against a baseline: below zero the model loses less; `p` is two-sided."""
+
+    statistic: float
+    p: Share
+
+
 class Window(Struct, kw_only=True):
     """The scores of the forecasts that matured in the last `hours`; absent where there are none."""
 
@@ -173,8 +180,12 @@ class Window(Struct, kw_only=True):
     rows: int
     qlike: dict[str, float] | UnsetType = UNSET
     rmse: dict[str, float] | UnsetType = UNSET
-    bias: float | UnsetType = UNSET
+    bias: Annotated[float, Meta(description="Mean forecast over mean outcome.")] | UnsetType = UNSET
+    baseline_bias: dict[str, float] | UnsetType = UNSET
     coverage: Share | UnsetType = UNSET
+    dm: (
+        Annotated[dict[str, Tested], Meta(description="By baseline, on QLIKE; absent where rows are few.")] | UnsetType
+    ) = UNSET
 
 
 class Drifted(Struct, kw_only=True):
@@ -182,6 +193,14 @@ class Drifted(Struct, kw_only=True):
 
     ratio: Share
     features: list[FeatureName]
+    scores: Annotated[ByFeature, Meta(description="Evidence over its limit: above 1, it drifted.")] | UnsetType = UNSET
+    rows: (
+        Annotated[
+            Literal["served", "stored"],
+            Meta(description="What was looked at: forecasts' rows, or the feature table's."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Board(Struct, kw_only=True):

@@ -13,10 +13,13 @@ from typing import Any
 import msgspec
 
 from cryptovol.adapters import telemetry
+from cryptovol.settings import LOG_LEVELS
 
 
-def write(message: str = "request", *, level: str = "INFO", **fields: Any) -> None:
-    """Write one JSON line to standard output as it is now, in one call."""
+def write(message: str = "request", *, level: str = "INFO", least: str = "INFO", **fields: Any) -> None:
+    """Write one JSON line to standard output as it is now, in one call; nothing if `level` is below `least`."""
+    if LOG_LEVELS.index(level) < LOG_LEVELS.index(least):
+        return
     now = time.time()
     stamp = f"{_second(int(now))},{int(now % 1 * 1000):03d}+0000"
     line = {"level": level, "message": message, "timestamp": stamp, "service": "cryptovol-api", **fields}

@@ -15,6 +15,7 @@ from chalicelib.headers import secured
 from chalicelib.problems import MEDIA_TYPE, Problem, from_chalice, from_error
 from chalicelib.service import Service, current
 
+from cryptovol import tracing
 from cryptovol.errors import CryptovolError
 
 # Routes that are not counted: scrapes and start-up probes would change what is scraped.
@@ -69,7 +70,10 @@ def _record(service: Service, event: HttpRequest, status: int, seconds: float, c
     service.meter.add("http_requests_total", 1, labels)
     service.meter.add("prediction_latency", seconds, {"endpoint": event.path})
     with suppress(OSError):
-        lines.write(request_id=request_id(event), **labels, milliseconds=round(seconds * 1e3, 3), caller=caller)
+        lines.write(
+            least=service.settings.log_level, request_id=request_id(event), **labels,
+            milliseconds=round(seconds * 1e3, 3), caller=caller, **tracing.fields(event.headers),
+        )  # fmt: skip
         service.meter.flush()
 
 

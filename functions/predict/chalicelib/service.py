@@ -61,13 +61,14 @@ def open_service(ports: Ports) -> Service:
         If the settings describe no service, or one on AWS without keys.
     """
     log = logger("cryptovol-api")
+    log.setLevel(ports.settings.log_level)
     forecaster = Forecaster(
         ports.store, market=ports.settings.market, params=ports.params, clock=ports.clock, meter=ports.meter,
         journal=ports.journal,
     )  # fmt: skip
     service = Service(ports.settings, ports.params, ports.store, ports.meter, ports.clock, forecaster, log)
     if service.access.open:
-        lines.write(OPEN_WARNING, level="WARNING")
+        lines.write(OPEN_WARNING, level="WARNING", least=ports.settings.log_level)
     return service
 
 

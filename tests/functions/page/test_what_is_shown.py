@@ -63,6 +63,17 @@ def test_scores_stand_beside_the_baselines_where_the_model_loses_too(browser: Br
     assert "interval held 85.0\u202f%" in browser.value("document.getElementById('scores').innerText")
 
 
+def test_live_record_stands_beside_har_by_window(browser: Browser, api: Process) -> None:
+    """A row for each window that has matured forecasts: error, bias, interval and the test against HAR."""
+    browser.open(api.url)
+    browser.until(SHOWN)
+    rows = browser.until(
+        "[...document.querySelectorAll('#record tbody tr')].map(r => [...r.children].map(c => c.innerText))"
+    )
+    told = ["24 h", "0.200\u202f%", "0.250\u202f%", "×1.04", "×0.97", "85.0\u202f%", "−1.6, p = 0.110"]
+    assert rows == [told]
+
+
 def test_an_hour_is_read_by_pointer_and_by_key(browser: Browser, api: Process) -> None:
     """The readout has the point's own numbers, whichever way it was asked for."""
     browser.open(api.url)

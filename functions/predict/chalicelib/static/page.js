@@ -170,6 +170,7 @@ function showDetail(one) {
   showTable(points, facts);
   showNote(one, told, points);
   showScores(one.model, board);
+  showRecord(board);
   showFreshness(one, board);
   showModel(one.model);
 }

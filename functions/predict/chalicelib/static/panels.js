@@ -44,6 +44,25 @@ function verdicts(model, latest) {
   return said.map((text) => el("p", { class: "note" }, text));
 }
 
+// The live record by window: how far off, which way, and how often the interval held, beside HAR.
+function showRecord(board) {
+  const shown = ((board && board.windows) || []).filter((each) => each.rows);
+  redraw(byId("record"), shown, () => {
+    if (!shown.length) return [];
+    const names = ["Live", "RMSE", "HAR's", "bias", "HAR's", "held", "against HAR"];
+    const body = shown.map((each) => {
+      const test = each.dm && each.dm.har, times = (value) => isNumber(value) ? "×" + value.toFixed(2) : "–";
+      const told = test ? `${test.statistic.toFixed(1).replace("-", "−")}, ${test.p < 0.001 ? "p < 0.001" : "p = " + test.p.toFixed(3)}` : "too few hours";
+      const cells = [percent(each.rmse && each.rmse.model, 3), percent(each.rmse && each.rmse.har, 3), times(each.bias),
+        times(each.baseline_bias && each.baseline_bias.har), percent(each.coverage, 1), told];
+      return el("tr", {}, el("th", { scope: "row" }, each.hours <= 48 ? each.hours + " h" : each.hours / 24 + " days"), ...cells.map((text) => el("td", {}, text)));
+    });
+    const head = el("tr", {}, ...names.map((name) => el("th", { scope: "col" }, name)));
+    return [el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Live record" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...body))),
+      el("p", { class: "note" }, "RMSE per hour. Bias: mean forecast over mean outcome. Against HAR: Diebold–Mariano on QLIKE, below zero is better than HAR.")];
+  });
+}
+
 function showFreshness(one, board) {
   const told = one.forecast && one.forecast.body, rows = [];
   if (told) {

@@ -6,16 +6,17 @@ The status object under ``runs/<run_id>/…`` is how people and the progress dis
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from cryptovol import events, keys, tables
+from cryptovol import cost, events, keys, settings, tables, tracing
 from cryptovol.errors import CryptovolError, GateRefusedError, KeyNotFoundError
 from cryptovol.events import Result, StageEvent
 from cryptovol.params import Params
-from cryptovol.ports import Meter, Store
+from cryptovol.ports import Log, Meter, Store
 from cryptovol.times import HOUR, format_instant, parse_instant
 from cryptovol.wiring import Ports, open_ports
 
@@ -26,6 +27,7 @@ Handler = Callable[[Mapping[str, Any], object], Result]
 ROWS = {
     "ingest": "rows_new", "validate": "rows_clean", "featurize": "rows_features", "train": "rows_trained",
     "version": "rows_versioned", "score": "rows_scored",
+    "forecast": "rows_forecast",
     "tune": "rows_tuned",
 }  # fmt: skip
 
@@ -44,9 +46,10 @@ def stage_handler(stage: str, step: Step, ports: Callable[[], Ports] = _ports) -
     """
 
     def handler(event: Mapping[str, Any], context: object) -> Result:
-        del context  # nothing in it may change a result
+        # Nothing in the context may change a result; its id leads from a log line to the invocation's own lines.
+        own = str(getattr(context, "aws_request_id", ""))
         try:
-            return perform(stage, step, events.parse(event), ports())
+            return perform(stage, step, events.parse(event), ports(), request_id=own)
         except CryptovolError as error:
             error.args = (tagged(error), *error.args[1:])
             raise
@@ -59,30 +62,55 @@ def tagged(error: CryptovolError) -> str:
     return f"[{error.code}{', retryable' if error.retryable else ''}] {error}"
 
 
-def perform(stage: str, step: Step, event: StageEvent, ports: Ports) -> Result:
-    """Run one stage, keep its status object up to date, and count its outcome and duration."""
+def perform(stage: str, step: Step, event: StageEvent, ports: Ports, *, request_id: str = "") -> Result:
+    """Run one stage, keep its status object up to date, log start and outcome, count outcome, duration and cost."""
     started = time.monotonic()
     status = _Status(stage, event, ports, format_instant(ports.clock()))
-    status.write("running", 0.0)
-    outcome = "failed"
+    who = _who(stage, event, request_id)
+    ports.log.info("stage started", **who)
+    outcome, code = "failed", ""
     try:
+        status.write("running", 0.0)
         result = step(event, ports, ports.params)
-        outcome = "done"
         _count(stage, event, ports.meter, result)
-        status.write(outcome, time.monotonic() - started, result=result)
+        status.write("done", time.monotonic() - started, result=result)
+        outcome = "done"
         return result
-    except CryptovolError as error:
-        outcome = "refused" if error.exit_code == 1 else "failed"
+    except BaseException as error:
+        outcome, fault = _judged(error)
+        code = fault["code"]
         if isinstance(error, GateRefusedError):
             _count_refusal(event, ports.meter, error)
-        status.write(outcome, time.monotonic() - started, error=describe(error))
-        raise
-    except BaseException as error:
-        fault = {"code": "crash", "message": f"{type(error).__name__}: {error}", "reasons": [], "retryable": True}
         status.write(outcome, time.monotonic() - started, error=fault)
         raise
     finally:
-        _measure(stage, event, ports, outcome, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        _tell(ports.log, who, outcome, seconds, code)
+        _measure(stage, event, ports, outcome, seconds)
+
+
+def _who(stage: str, event: StageEvent, request_id: str) -> dict[str, str]:
+    """Return what identifies a stage's log lines: its run, its invocation and, where one was given, its trace."""
+    own = {"stage": stage, "symbol": event.symbol, "quote": event.quote, "as_of": event.as_of_text}
+    ids = {"run_id": event.run_id, **({"request_id": request_id} if request_id else {})}
+    trace = {tracing.XRAY: settings.trace_header(os.environ), **event.given}
+    return {**own, **ids, **tracing.fields(trace)}
+
+
+def _tell(log: Log, who: Mapping[str, str], outcome: str, seconds: float, code: str) -> None:
+    """Log how a stage ended. The error's text stays in the status object: it may quote what a market answered."""
+    if outcome == "done":
+        log.info("stage done", **who, outcome=outcome, seconds=round(seconds, 4))
+    else:
+        log.error(f"stage {outcome}", **who, outcome=outcome, seconds=round(seconds, 4), code=code)
+
+
+def _judged(error: BaseException) -> tuple[str, dict[str, Any]]:
+    """Return the outcome that an error means, and how the status object describes it."""
+    if isinstance(error, CryptovolError):
+        return "refused" if error.exit_code == 1 else "failed", describe(error)
+    message = f"{type(error).__name__}: {error}"
+    return "failed", {"code": "crash", "message": message, "reasons": [], "retryable": True}
 
 
 def describe(error: CryptovolError) -> dict[str, Any]:
@@ -121,6 +149,13 @@ def _measure(stage: str, event: StageEvent, ports: Ports, outcome: str, seconds:
     meter = ports.meter
     meter.add("stage_runs_total", 1, {"stage": stage, "outcome": outcome})
     meter.add("stage_duration_seconds", seconds, {"stage": stage})
+    if outcome == "done":
+        labels = {"stage": stage, "series": event.pair}
+        meter.add("stage_last_success_timestamp_seconds", ports.clock(), labels)
+    if stage not in cost.UNBILLED:
+        used = cost.use(stage, [seconds])
+        meter.add("stage_gigabyte_seconds_total", used.gb_seconds, {"stage": stage})
+        meter.add("stage_cost_usd_total", used.usd(ports.params.cost), {"stage": stage})
     meter.flush()
 
 
@@ -168,6 +203,15 @@ def _count_score(event: StageEvent, meter: Meter, result: Result) -> None:
         labels = {"model": row["model"], "window": str(row["hours"])}
         meter.add("live_qlike", row["qlike"]["model"], labels)
         meter.add("live_qlike_har", row["qlike"]["har"], labels)
+        meter.add("live_rmse", row["rmse"]["model"], labels)
+        meter.add("live_rmse_har", row["rmse"]["har"], labels)
+        meter.add("live_bias", row["bias"], labels)
         meter.add("live_coverage", row["coverage"], labels)
+    for name, found in (("forecasts_matured_total", "matured"), ("forecasts_late_total", "matured_late")):
+        for model, count in result[found].items():
+            meter.add(name, count, {"model": model})
     for model, ratio in result["drift"].items():
         meter.add("data_drift_ratio", ratio, {"model": model})
+        meter.add("data_drift_last_evaluation_timestamp_seconds", event.as_of, {"model": model})
+        for feature, score in result["drift_scores"][model].items():
+            meter.add("feature_drift_score", score, {"model": model, "feature": feature})

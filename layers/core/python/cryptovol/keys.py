@@ -18,6 +18,7 @@
     served/<market>/<date>/<sha256>.jsonl.gz    records of answers, a batch each
     scoreboard/<market>/<series>/<as_of>.json and latest.json
     scoreboard/<market>/<series>/live-h<horizon>.json   served forecasts of the longest window, hour by hour
+    scoreboard/<market>/<series>/log-h<horizon>.json.gz   copy of the prediction log of the longest window
     runs/<run_id>/<series>/<stage>.json
 """
 
@@ -149,6 +150,11 @@ def scoreboard(market: str, pair: str, as_of: str | None = None) -> str:
 def live(market: str, pair: str, horizon: int) -> str:
     """Return the key of the newest scored hours, forecast by forecast, of one horizon."""
     return f"scoreboard/{market}/{pair}/live-h{horizon}.json"
+
+
+def logbook(market: str, pair: str, horizon: int) -> str:
+    """Return the key of the score stage's copy of the newest part of the prediction log."""
+    return f"scoreboard/{market}/{pair}/log-h{horizon}.json.gz"
 
 
 def run(run_id: str, pair: str, stage: str) -> str:

@@ -42,6 +42,12 @@ CONTRACT: dict[str, Metric] = {
     "data_drift_ratio": Metric(
         "gauge", ("model",), "None", "Share of features that drifted from the training data, 0 to 1."
     ),
+    "feature_drift_score": Metric(
+        "gauge", ("model", "feature"), "None", "Evidence that a feature drifted, over its limit: above 1 it did."
+    ),
+    "data_drift_last_evaluation_timestamp_seconds": Metric(
+        "gauge", ("model",), "Seconds", "Unix time as of which drift was last evaluated."
+    ),
     "feature_ood_total": Metric(
         "counter", ("feature", "reason"), "Count", "Feature values outside the training range."
     ),
@@ -49,7 +55,16 @@ CONTRACT: dict[str, Metric] = {
         "counter", ("stage", "outcome"), "Count", "Stage runs by outcome: done, refused, failed."
     ),
     "stage_duration_seconds": Metric("histogram", ("stage",), "Seconds", "Seconds a stage took.", DURATION_BUCKETS),
+    "stage_last_success_timestamp_seconds": Metric(
+        "gauge", ("stage", "series"), "Seconds", "Unix time at which a stage last ended well."
+    ),
     "stage_rows": Metric("gauge", ("stage", "series"), "Count", "Rows the stage's newest run wrote."),
+    "stage_gigabyte_seconds_total": Metric(
+        "counter", ("stage",), "None", "GB-seconds Lambda bills for a stage: its seconds times its memory."
+    ),
+    "stage_cost_usd_total": Metric(
+        "counter", ("stage",), "None", "USD for a stage at the list prices of params.yaml, free tier ignored."
+    ),
     "gate_findings_total": Metric(
         "counter", ("rule",), "Count", "Rows found by each rule of the gate, added up over runs."
     ),
@@ -76,5 +91,20 @@ CONTRACT: dict[str, Metric] = {
     "answers_pending_bytes": Metric("gauge", (), "None", "Bytes of records that are not in the store yet."),
     "live_qlike": Metric("gauge", ("model", "window"), "None", "QLIKE of matured forecasts over a window of hours."),
     "live_qlike_har": Metric("gauge", ("model", "window"), "None", "QLIKE of the HAR baseline on the same hours."),
+    "live_rmse": Metric(
+        "gauge", ("model", "window"), "None", "RMSE, per hour, of matured forecasts over a window of hours."
+    ),
+    "live_rmse_har": Metric(
+        "gauge", ("model", "window"), "None", "RMSE, per hour, of the HAR baseline on the same hours."
+    ),
+    "live_bias": Metric(
+        "gauge", ("model", "window"), "None", "Mean forecast over mean realized volatility: 1 is without bias."
+    ),
+    "forecasts_matured_total": Metric(
+        "counter", ("model",), "Count", "Forecasts whose outcome became known, each counted once."
+    ),
+    "forecasts_late_total": Metric(
+        "counter", ("model",), "Count", "Those of them that an earlier score run lacked bars or entries for."
+    ),
     "live_coverage": Metric("gauge", ("model", "window"), "None", "Share of realized values inside the 90 % interval."),
 }

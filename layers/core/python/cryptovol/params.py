@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from cryptovol.cost import CostParams
 from cryptovol.errors import ConfigError
 from cryptovol.tuneparams import TuneParams
 
@@ -162,6 +163,7 @@ class Params:
     promotion: PromotionParams
     predict: PredictParams
     score: ScoreParams
+    cost: CostParams
 
 
 def load(path: Path) -> Params:

@@ -22,8 +22,8 @@ class Stored:
 class Store(Protocol):
     """Whole-object storage under slash-separated keys; every write is atomic.
 
-    Real ones: `adapters.files.FileStore`, `adapters.s3.S3Store`. All raise `StoreUnavailableError` when the
-    storage itself fails.
+    Real ones: `adapters.files.FileStore`, `adapters.s3.S3Store`, `adapters.s3lean.S3Lean`. All raise
+    `StoreUnavailableError` when the storage itself fails.
     """
 
     def get(self, key: str) -> Stored:
@@ -135,6 +135,19 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Bring what was kept to the store, in the little time that an ending process has."""
+
+
+class Log(Protocol):
+    """Tells events, one line each. Real ones: `adapters.eventlog.EventLog` and `QuietLog`.
+
+    Fields are identifiers and numbers; a body, a key or a secret never is one.
+    """
+
+    def info(self, message: str, **fields: str | int | float | bool) -> None:
+        """Tell what happened as it should."""
+
+    def error(self, message: str, **fields: str | int | float | bool) -> None:
+        """Tell what somebody has to look at."""
 
 
 class Meter(Protocol):

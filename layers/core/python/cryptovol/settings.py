@@ -14,6 +14,7 @@ from cryptovol import keyring
 from cryptovol.errors import ConfigError
 
 VENUES = ("cryptocompare", "coindesk", "coinbase", "kraken", "binance")
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 SOURCES = ("auto", "live", *VENUES, "simulated", "replay:<file>")
 
 
@@ -56,6 +57,8 @@ class Settings:
         `params.yaml`.
     git_commit
         The commit the deployed code was built from, or an empty text.
+    log_level
+        The least that is logged: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
     """
 
     source: str
@@ -74,6 +77,7 @@ class Settings:
     spool: Path | None
     params_path: Path
     git_commit: str
+    log_level: str
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -106,6 +110,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         spool=Path(spool) if spool else None,
         params_path=Path(environ.get("CRYPTOVOL_PARAMS") or Path(root) / "params.yaml"),
         git_commit=environ.get("CRYPTOVOL_GIT_COMMIT", ""),
+        log_level=_level(environ.get("CRYPTOVOL_LOG_LEVEL") or "INFO"),
     )
 
 
@@ -117,6 +122,17 @@ def _whole(environ: Mapping[str, str], name: str, *, least: int) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
         raise ConfigError(f"{name} is {text[:40]!r}; use a whole number from {least} to 999999999")
     return int(text)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LOG_LEVELS:
+        raise ConfigError(f"CRYPTOVOL_LOG_LEVEL is {text[:40]!r}; use one of {', '.join(LOG_LEVELS)}")
+    return text.upper()
+
+
+def trace_header(environ: Mapping[str, str]) -> str:
+    """Return the X-Ray header of the invocation under way, which Lambda's runtime keeps in the environment."""
+    return environ.get("_X_AMZN_TRACE_ID", "")
 
 
 def _origin(text: str) -> str:

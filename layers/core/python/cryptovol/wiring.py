@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptovol import params as params_module
 from cryptovol import settings as settings_module
 from cryptovol.params import Params
-from cryptovol.ports import BarSource, Clock, Journal, Meter, Store, Tracker
+from cryptovol.ports import BarSource, Clock, Journal, Log, Meter, Store, Tracker
 from cryptovol.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class Ports:
             return FileStore(self.folder)
         settings_module.require_cloud(os.environ)
         if self.lean:
-            from cryptovol.adapters import s3wire
+            from cryptovol.adapters import s3lean
 
-            wire = s3wire.from_environ(self.settings.bucket, os.environ)
-            if wire is not None:
-                return wire
+            lean = s3lean.from_environ(self.settings.bucket, os.environ)
+            if lean is not None:
+                return lean
         import boto3
         from botocore.config import Config
 
@@ -111,6 +111,13 @@ class Ports:
         from cryptovol.adapters import telemetry
 
         return telemetry.EmfMeter() if self.folder is None else telemetry.QuietMeter()
+
+    @cached_property
+    def log(self) -> Log:
+        """JSON lines on standard output; quiet for a folder, where it belongs to the person at the terminal."""
+        from cryptovol.adapters import eventlog
+
+        return eventlog.EventLog(self.settings.log_level) if self.folder is None else eventlog.QuietLog()
 
     @cached_property
     def journal(self) -> Journal:

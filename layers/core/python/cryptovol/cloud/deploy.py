@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cryptovol import cost
 from cryptovol.cloud import environs, zips
 from cryptovol.errors import TransientError
 
@@ -31,8 +32,6 @@ LAYER = "cryptovol-core"
 HANDLER = "handler.lambda_handler"
 # Lambda's own ceiling; a stage is stopped by its data's size, not by a guess.
 TIMEOUT_SECONDS = 900
-MEMORY_MB = {"train": 2048, "tune": 2048}
-DEFAULT_MEMORY_MB = 1024
 ACTIVE_SECONDS = 60.0
 POLL_SECONDS = 0.1
 
@@ -127,7 +126,7 @@ def configuration(target: Target, stage: str, layers: Sequence[str]) -> dict[str
         "Handler": HANDLER,
         "Role": target.role.replace("{stage}", stage),
         "Timeout": TIMEOUT_SECONDS,
-        "MemorySize": MEMORY_MB.get(stage, DEFAULT_MEMORY_MB),
+        "MemorySize": cost.memory_mb(stage),
         "Environment": {"Variables": dict(target.environment)},
         "Layers": [*layers, *target.own_layers.get(stage, ())],
     }

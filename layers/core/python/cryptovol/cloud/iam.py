@@ -60,6 +60,13 @@ RIGHTS = {
         reads=("features/{market}/*", "models/{market}/*/tuning/*", "tracking/*-tuning/*"),
         writes=("models/{market}/*/tuning/*", "tracking/*-tuning/*", RUNS),
     ),
+    "forecast": Rights(
+        reads=(
+            "bars/clean/{market}/*", "models/{market}/*/bundles/*", "models/{market}/*/ledger/*",
+            "models/{market}/*/champion.json", "predictions/{market}/*", "scoreboard/{market}/*",
+        ),
+        writes=("predictions/{market}/*", RUNS),
+    ),
     "score": Rights(
         reads=(
             "features/{market}/*", "models/{market}/*/bundles/*", "models/{market}/*/ledger/*",

@@ -13,7 +13,6 @@ What an earlier command left running is used again if it is what would be starte
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from cryptovol import params as params_module
 from cryptovol import settings as settings_module
-from cryptovol.cloud import airflow_run, deploy, embedded, environs, mlflow_server, parts, processes, zips
+from cryptovol.cloud import airflow_run, commit, deploy, embedded, environs, mlflow_server, parts, processes, zips
 from cryptovol.cloud.fleet import Fleet
 from cryptovol.cloud.state import State, wanted_port
 from cryptovol.errors import ConfigError
@@ -47,7 +46,7 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """What `up` will start, decided before anything is."""
 
     market: parts.Market
@@ -59,7 +58,7 @@ class _Plan:
 
 
 class Lane:
-    """One project folder's local cloud.
+    """One project folder's local cloud: the embedded one, which other kinds change where they differ.
 
     Parameters
     ----------
@@ -76,9 +75,11 @@ class Lane:
         If the folder is not the project's, or a setting is wrong.
     """
 
+    HOME = "var"  # in the project folder
+
     def __init__(self, root: Path, environ: Mapping[str, str], say: Say) -> None:
         self.root = root.resolve()
-        self.folder = self.root / "var"
+        self.folder = self.root / self.HOME
         self.state = State(self.folder)
         self.fleet = Fleet(self.root, self.state)
         self.airflow_environ: dict[str, str] = {}
@@ -111,12 +112,7 @@ class Lane:
         """
         embedded.require_space(self.folder)
         plan = self._plan(api_port, symbols or self.params.symbols, quote or self.params.quote)
-        jobs = {
-            "cloud and functions": lambda: self._cloud(plan),
-            "metrics": lambda: self._sidecar(plan),
-            "airflow database": lambda: self._airflow(plan),
-            "market and api": lambda: self._serve(plan),
-        }
+        jobs = self._jobs(plan)
         # MLflow takes longest and is needed last: the DAG may start without it.
         self._tracking = self._later.submit(self._timed, "mlflow", lambda: self._mlflow(plan))
         with ThreadPoolExecutor(len(jobs)) as pool:
@@ -131,12 +127,21 @@ class Lane:
         self.state.write_lane(asdict(addresses))
         return addresses
 
+    def _jobs(self, plan: Plan) -> dict[str, Callable[[], None]]:
+        """Return what is done side by side, by the name it is told under."""
+        return {
+            "cloud and functions": lambda: self._cloud(plan),
+            "metrics": lambda: self._sidecar(plan),
+            "airflow database": lambda: self._airflow(plan),
+            "market and api": lambda: self._serve(plan),
+        }
+
     def settle(self) -> None:
         """Return once MLflow is up, too; raise what kept it from that."""
         if self._tracking is not None:
             self._tracking.result()
 
-    def _plan(self, api_port: int | None, symbols: tuple[str, ...], quote: str) -> _Plan:
+    def _plan(self, api_port: int | None, symbols: tuple[str, ...], quote: str) -> Plan:
         if api_port is not None and self.fleet.port("api") != api_port:
             wanted_port(api_port, name="the API")
         layer = zips.layer_zip(self.root)
@@ -148,18 +153,18 @@ class Lane:
             market_key=self._settings.cryptocompare_key,
             bucket=self._settings.bucket,
             tracking_uri=f"http://127.0.0.1:{self.fleet.port('mlflow')}",
-            git_commit=self._settings.git_commit or head_commit(self.root),
+            git_commit=self._settings.git_commit or commit.head(self.root),
         )
         endpoint = f"http://127.0.0.1:{self.fleet.port('cloud')}"
         params_path = parts.asked_params(self.root, self.folder, symbols, quote)
-        return _Plan(market, endpoint, application, layer, api_port or self.fleet.port("api"), params_path)
+        return Plan(market, endpoint, application, layer, api_port or self.fleet.port("api"), params_path)
 
     def _timed(self, name: str, job: Callable[[], None]) -> None:
         started = time.monotonic()
         job()
         self._say(name, time.monotonic() - started)
 
-    def _cloud(self, plan: _Plan) -> None:
+    def _cloud(self, plan: Plan) -> None:
         if processes.find(self.folder, embedded.NAME) is None:
             embedded.repair(self.folder)
         self.fleet.ensure(embedded.spec(self.folder, self.fleet.port("cloud"), self._environ))
@@ -177,24 +182,30 @@ class Lane:
         s3, functions = deploy.clients(plan.endpoint)
         deploy.deploy(self.root, target, s3=s3, functions=functions)
 
-    def _mlflow(self, plan: _Plan) -> None:
+    def _mlflow(self, plan: Plan) -> None:
         port = self.fleet.port("mlflow")
         self.fleet.ensure(mlflow_server.spec(self.folder, port, self._environ, endpoint=plan.endpoint))
 
-    def _sidecar(self, plan: _Plan) -> None:
-        code = zips.digest(plan.layer)
-        self.fleet.ensure(parts.sidecar(self.folder, self.fleet.port("sidecar"), self._environ, code=code))
+    def _sidecar(self, plan: Plan) -> None:
+        code, port = zips.digest(plan.layer), self.fleet.port("sidecar")
+        self.fleet.ensure(parts.sidecar(self.folder, port, self._environ, code=code, api_log=self._api_log()))
 
-    def _airflow(self, plan: _Plan) -> None:
+    def _api_log(self) -> Path:
+        return self.folder / "logs" / "api.log"
+
+    def _airflow(self, plan: Plan) -> None:
         self.airflow_environ = airflow_run.environ(
             self.root, self.folder, self._environ, endpoint=plan.endpoint, application=plan.application,
             symbols=self.params.symbols, quote=self.params.quote,
         )  # fmt: skip
         airflow_run.migrate(self.root, self.folder, self.airflow_environ)
 
-    def _serve(self, plan: _Plan) -> None:
+    def _market(self, plan: Plan) -> None:
         if plan.market.spec is not None:
             self.fleet.ensure(plan.market.spec)
+
+    def _serve(self, plan: Plan) -> None:
+        self._market(plan)
         files = {**zips.read_tree(self.root / "functions" / "predict"), "params": plan.params_path.read_bytes()}
         application = {
             **environs.cloud(plan.endpoint), **plan.application, "CRYPTOVOL_PARAMS": str(plan.params_path),
@@ -206,7 +217,7 @@ class Lane:
             )
         )  # fmt: skip
 
-    def _addresses(self, plan: _Plan) -> Addresses:
+    def _addresses(self, plan: Plan) -> Addresses:
         return Addresses(
             source=plan.market.source,
             market=plan.market.name,
@@ -214,22 +225,18 @@ class Lane:
             cloud_url=plan.endpoint,
             mlflow_url=plan.application["MLFLOW_TRACKING_URI"],
             metrics_url=f"{self.fleet.children['sidecar'].url}/metrics",
-            api_url=self.fleet.children["api"].url,
+            api_url=self._api_url(),
             market_urls=plan.market.urls,
         )
+
+    def _api_url(self) -> str:
+        return self.fleet.children["api"].url
+
+    def place(self, bucket: str, key: str) -> str:
+        """Return where a person can open a stored object."""
+        return str(embedded.object_path(bucket, key))
 
     def open_airflow(self) -> str:
         """Start Airflow's scheduler and UI on the lane and return the UI's address."""
         specs = airflow_run.ui_specs(self.root, self.airflow_environ, self.fleet.port("airflow-ui"))
         return [self.fleet.ensure(spec) for spec in specs][-1].url
-
-
-def head_commit(root: Path) -> str:
-    """Return the project's git commit, or an empty text where there is no git or no repository."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""

@@ -102,11 +102,11 @@ def function_log(folder: Path, stage: str) -> Path:
     return folder / "logs" / "functions" / f"cryptovol-{stage}.log"
 
 
-def sidecar(folder: Path, port: int, environ: Mapping[str, str], *, code: str) -> Spec:
+def sidecar(folder: Path, port: int, environ: Mapping[str, str], *, code: str, api_log: Path) -> Spec:
     """Return the metrics sidecar: it follows the functions' and the API's logs and serves Prometheus series."""
     state = metrics_state(folder)
     state.parent.mkdir(parents=True, exist_ok=True)
-    logs = [folder / "logs" / "api.log", *(function_log(folder, stage) for stage in (*STAGES, "version"))]
+    logs = [api_log, *(function_log(folder, stage) for stage in (*STAGES, "version"))]
     files = [word for log in logs for word in ("--file", str(log))]
     command = (PYTHON, "-m", "cryptovol", "sidecar", "--state", str(state), "--port", str(port), *files)
     return Spec("sidecar", command, environs.scrubbed(environ), port, "/metrics", code)

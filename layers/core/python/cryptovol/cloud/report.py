@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 from cryptovol import keys
-from cryptovol.cloud import embedded
 from cryptovol.cloud.progress import Status
 from cryptovol.errors import CryptovolError, ModelNotFoundError, TransientError
 from cryptovol.times import format_instant
@@ -118,14 +117,16 @@ def scores_text(statuses: Mapping[tuple[str, str], Status]) -> str:
     return table_text(rows)
 
 
-def places_text(statuses: Mapping[tuple[str, str], Status], as_of: int, *, bucket: str, api_url: str) -> str:
-    """Return where each symbol's gate report is, a page on the local disk, and its scoreboard if there is an API."""
+def places_text(
+    statuses: Mapping[tuple[str, str], Status], as_of: int, *, place: Callable[[str], str], api_url: str
+) -> str:
+    """Return where each symbol's gate report is, and its scoreboard if there is an API; `place` is asked by key."""
     lines = []
     for (symbol, stage), status in statuses.items():
         if stage == "ingest" and status.result.get("market"):
             market, pair = status.result["market"], keys.series(symbol, status.result["quote"])
             page = keys.gate_report(market, pair, format_instant(as_of), suffix="html")
-            lines.append(f"  gate report   {embedded.object_path(bucket, page)}")
+            lines.append(f"  gate report   {place(page)}")
             lines += [f"  scoreboard    {api_url}/scoreboard/{symbol}"] if api_url else []
     return "\n".join(lines)
 

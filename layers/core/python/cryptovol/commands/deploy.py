@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptovol import settings
 from cryptovol.cloud import deploy, iam, mlflow_server
-from cryptovol.cloud.lane import head_commit
+from cryptovol.cloud.commit import head
 from cryptovol.cloud.packaging import pins, plan
 from cryptovol.errors import ConfigError
 from cryptovol.settings import VENUES, url_setting
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     settings.require_cloud(os.environ)
     root = Path.cwd()
     environment = passed_on(os.environ)
-    commit = head_commit(root)
+    commit = head(root)
     target = deploy.Target(
         runtime=args.runtime,
         bootstrap=None,

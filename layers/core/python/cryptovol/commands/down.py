@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from cryptovol.cloud import lanes
 from cryptovol.cloud.fleet import down
 from cryptovol.cloud.state import State
 
@@ -24,9 +25,10 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Stop what runs and return 0, also if nothing did."""
-    folder = Path.cwd() / "var"
-    with State(folder).locked():
-        stopped = down(folder)
+    stopped = []
+    for folder in lanes.folders(Path.cwd()):
+        with State(folder).locked():
+            stopped += down(folder)
     if args.json:
         print(json.dumps({"stopped": stopped}))
     else:

@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from cryptovol import keys
 from cryptovol.adapters.s3 import S3Store
-from cryptovol.cloud import deploy, embedded, pipeline, progress, report
+from cryptovol.cloud import bill, deploy, embedded, lanes, pipeline, progress, report
 from cryptovol.cloud.lane import Addresses, Lane
 from cryptovol.cloud.pipeline import Request
 from cryptovol.cloud.progress import Status
@@ -47,6 +47,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--quote", metavar="USD", help="quote currency; without it the one of params.yaml")
     parser.add_argument("--as-of", metavar="ISO", help="end of the interval; without it the last full hour")
     parser.add_argument("--port", type=int, metavar="N", help="port of the API; without it the one of last time")
+    lanes.add_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end, progress on stderr")
     parser.set_defaults(run=run)
 
@@ -54,7 +55,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the pipeline once, print and serve; return the exit code."""
     out = sys.stderr if args.json else sys.stdout
-    lane = Lane(Path.cwd(), os.environ, report.teller(lambda: sys.stderr if args.json else sys.stdout))
+    lane = lanes.make(args.lane, Path.cwd(), os.environ, report.teller(lambda: sys.stderr if args.json else sys.stdout))
     request = _request(args, lane)
     with embedded.keeping(lane.folder), lane.state.locked(), _stopping(lane):
         print(f"cryptovol: {', '.join(request.symbols)} as of {format_instant(request.as_of)}", file=out, flush=True)
@@ -67,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
         lane.settle()
         failed = [status for status in statuses.values() if status.error]
         for status in failed:
-            _explain(status)
+            _explain(status, lane.HOME)
         forecasts, code = _forecasts(addresses, request, lane.params.featurize.horizons, strict=not failed)
         code = max(code, pipeline.exit_code(failed))
-        _print(args, request, addresses, statuses, forecasts)
+        _print(args, lane, request, addresses, statuses, forecasts)
         if forecasts and not args.once:
             _serve(lane, addresses, out)
     return code
@@ -110,7 +111,7 @@ def _stopping(lane: Lane) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _explain(status: Status) -> None:
+def _explain(status: Status, home: str) -> None:
     """Print why a stage refused or failed, reason by reason."""
     error = status.error
     reasons = error.get("reasons", [])
@@ -120,7 +121,7 @@ def _explain(status: Status) -> None:
     for reason in reasons:
         print(f"  - {reason}", file=sys.stderr)
     if error.get("code") == "crash":
-        log = f"var/logs/functions/cryptovol-{status.stage}.log"
+        log = f"{home}/logs/functions/cryptovol-{status.stage}.log"
         print(f"  the function raised; its traceback is in {log}. Cure: fix it and run again", file=sys.stderr)
 
 
@@ -148,6 +149,7 @@ def _forecasts(
 
 def _print(
     args: argparse.Namespace,
+    lane: Lane,
     request: Request,
     addresses: Addresses,
     statuses: Mapping[tuple[str, str], Status],
@@ -159,15 +161,18 @@ def _print(
         body = {
             "run_id": request.run_id, "as_of": format_instant(request.as_of), "stages": stages,
             "simulated": addresses.market == "simulated", "forecasts": list(forecasts), **asdict(addresses),
+            "cost": bill.body(statuses.values(), lane.params.cost),
         }  # fmt: skip
         print(json.dumps(body), flush=True)
         return
     blocks = {
         "forecast of hourly volatility": report.forecasts_text(forecasts),
         "QLIKE on hours no model was fitted on, smaller is better": report.scores_text(statuses),
+        "what this run would cost on Lambda": bill.text(statuses, lane.params.cost),
         "where things are": report.places_text(
-            statuses, request.as_of, bucket=addresses.bucket, api_url=addresses.api_url if forecasts else ""
-        ),
+            statuses, request.as_of, place=lambda key: lane.place(addresses.bucket, key),
+            api_url=addresses.api_url if forecasts else "",
+        ),  # fmt: skip
     }
     for title, text in blocks.items():
         if text:

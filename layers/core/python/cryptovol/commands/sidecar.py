@@ -33,7 +33,7 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to serve on; 0 takes a free one and prints it")
-    parser.add_argument("--interval", type=float, default=0.25, metavar="S", help="seconds between two looks for lines")
+    parser.add_argument("--interval", type=float, default=0.1, metavar="S", help="seconds between two looks for lines")
     parser.set_defaults(run=run)
 
 

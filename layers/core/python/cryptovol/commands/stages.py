@@ -151,6 +151,10 @@ def show(args: argparse.Namespace, event: StageEvent, result: Result) -> None:
         f"{name} {value}" for name, value in result.items() if name.startswith("rows_") and name not in event.given
     ]
     print(f"{args.verb} {event.pair} as of {event.as_of_text}: {', '.join(numbers) or 'done'}")
+    if args.verb == "score":
+        from cryptovol.commands import boardtable
+
+        print("\n".join(boardtable.lines(result)))
     for horizon, model in result.get("models", {}).items():
         if args.verb == "train":
             print(f"  {horizon} h: {model['decision']}: {model['reason']}")

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from cryptovol.cloud import processes
+from cryptovol.cloud import lanes, processes
 from cryptovol.cloud.state import State
 
 
@@ -18,13 +18,14 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog="exit code 0 if all that was started runs, 3 if a part has died or nothing was started",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
+    lanes.add_option(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the state of each part and return 0 if all run, else 3."""
-    folder = Path.cwd() / "var"
+    folder = Path.cwd() / lanes.HOMES[args.lane]
     known = [child for name in processes.names(folder) if (child := processes.read(folder, name)) is not None]
     rows = [
         {"name": c.name, "running": c.alive, "pid": c.pid, "url": c.url if c.port else None, "log": c.log}

@@ -9,8 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from cryptovol.cloud import embedded
-from cryptovol.cloud.lane import Lane
+from cryptovol.cloud import embedded, lanes
 from cryptovol.cloud.report import addresses_text, teller
 
 EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), live, a venue's name, simulated or replay:FILE. auto takes
@@ -30,13 +29,14 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     parser.add_argument("--port", type=int, metavar="N", help="port of the API; without it the one of last time")
     parser.add_argument("--airflow", action="store_true", help="also start Airflow's scheduler and UI")
+    lanes.add_option(parser)
     parser.add_argument("--json", action="store_true", help="print the addresses as JSON")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Start what does not run yet and return 0."""
-    lane = Lane(Path.cwd(), os.environ, teller(lambda: sys.stderr))
+    lane = lanes.make(args.lane, Path.cwd(), os.environ, teller(lambda: sys.stderr))
     with embedded.keeping(lane.folder), lane.state.locked():
         try:
             addresses = lane.up(api_port=args.port)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sqlite3
 from bisect import bisect_left
@@ -12,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+import msgspec
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
@@ -22,6 +22,7 @@ from cryptovol.metrics import Metric
 from cryptovol.sidecar.state import EXPOSED
 
 Series = dict[tuple[str, ...], dict[str, float]]  # label values → part → value
+_labels = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
 def render(path: Path, accept: str) -> tuple[bytes, str]:
@@ -54,7 +55,7 @@ class Committed(Collector):
         try:
             with closing(sqlite3.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True, timeout=5.0)) as db:
                 for name, labels, part, value in db.execute("SELECT name, labels, part, value FROM series"):
-                    found[name][tuple(json.loads(labels))][part] = value
+                    found[name][_labels(labels)][part] = value
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"no metrics to show yet ({error}); is `cryptovol sidecar` running?") from error
         return found

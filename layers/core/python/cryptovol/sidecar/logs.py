@@ -14,6 +14,7 @@ from cryptovol.sidecar.state import Portion
 if TYPE_CHECKING:
     from mypy_boto3_logs.client import CloudWatchLogsClient
 
+EMPTY_PAGES = 20  # in a row, after which a stream is left for the next look
 SETTLED_MS = 2 * 3600 * 1000  # CloudWatch may tell a stream's newest event an hour late
 
 
@@ -70,26 +71,34 @@ class LogsSource:
         return bool(newest <= position["stamp"] < self._clock_ms() - SETTLED_MS)
 
     def _stream(self, name: str, stream: str, before: str | None) -> Iterator[Portion]:
-        while True:
-            position = json.loads(before) if before else {"token": None, "stamp": 0, "at_stamp": 0}
-            events, token = self._page(stream, position)
-            if not events:
+        position = json.loads(before) if before else {"token": None, "stamp": 0, "at_stamp": 0}
+        empty = 0
+        while empty < EMPTY_PAGES:
+            known = position["token"]
+            page = self._page(stream, position)
+            events, skip = _beyond(page["events"], position)
+            position = {**position, "token": page["nextForwardToken"], "skip": skip}
+            if events:
+                position |= _newest(events, position)
+                after = json.dumps(position)
+                lines = [line for event in events for line in event["message"].encode(errors="replace").split(b"\n")]
+                yield Portion(name, before, after, [line for line in lines if line])
+                before = after
+            elif position["token"] == known:
                 return
-            after = json.dumps({"token": token, **_newest(events, position)})
-            lines = [line for event in events for line in event["message"].encode(errors="replace").split(b"\n")]
-            yield Portion(name, before, after, [line for line in lines if line])
-            before = after
+            # A page may be empty although more follow; only the token that was given tells the end.
+            empty = 0 if events else empty + 1
 
-    def _page(self, stream: str, position: dict[str, Any]) -> tuple[list[Any], str]:
+    def _page(self, stream: str, position: dict[str, Any]) -> Any:
+        """Return the page a position is followed by; where the token is not known any more, from its time on."""
         where: dict[str, Any] = {"logGroupName": self._group, "logStreamName": stream, "startFromHead": True}
         if position["token"] is not None:
             try:
-                page = self._client.get_log_events(**where, nextToken=position["token"])
-                return list(page["events"]), page["nextForwardToken"]
+                return self._client.get_log_events(**where, nextToken=position["token"])
             except self._client.exceptions.InvalidParameterException:
-                pass  # the token expired (AWS keeps it for a day) or the emulator was restarted: go on by time
-        page = self._client.get_log_events(**where, startTime=position["stamp"])
-        return _beyond(page["events"], position), page["nextForwardToken"]
+                # The token expired (AWS keeps it for a day) or the emulator was restarted.
+                position["skip"] = position["at_stamp"]
+        return self._client.get_log_events(**where, startTime=position["stamp"])
 
 
 def _newest(events: list[Any], position: dict[str, Any]) -> dict[str, int]:
@@ -99,13 +108,16 @@ def _newest(events: list[Any], position: dict[str, Any]) -> dict[str, int]:
     return {"stamp": stamp, "at_stamp": same + (position["at_stamp"] if stamp == position["stamp"] else 0)}
 
 
-def _beyond(events: list[Any], position: dict[str, Any]) -> list[Any]:
-    """Return the events after the position; those of its own millisecond were counted by number."""
-    skip = position["at_stamp"]
+def _beyond(events: list[Any], position: dict[str, Any]) -> tuple[list[Any], int]:
+    """Return the events not counted yet and how many more are to be left out.
+
+    Without a token the reading begins with the millisecond where it ended; what was counted of it is known by number.
+    """
+    skip = position.get("skip", 0)
     kept = []
     for event in events:
-        if event["timestamp"] == position["stamp"] and skip:
+        if skip and event["timestamp"] == position["stamp"]:
             skip -= 1
         else:
             kept.append(event)
-    return kept
+    return kept, 0 if kept else skip

@@ -74,6 +74,7 @@ class Batch:
         self.newest: dict[Key, tuple[int, float]] = {}
         self.fresh: dict[str, set[str]] = {}
         self._known = known
+        self._keys: dict[tuple[str, tuple[str, ...]], tuple[Key, ...]] = {}
         self._now = now_ms
         self._last = 0
 
@@ -97,40 +98,42 @@ class Batch:
         self.newest[(name, json.dumps(labels), "")] = (self._now, value)
 
     def _point(self, point: emf.Point) -> None:
-        metric = CONTRACT[point.name]
-        labels = self._admitted(point.name, point.labels)
+        keys = self._keys.get((point.name, point.labels)) or self._admitted(point.name, point.labels)
+        kind, buckets = CONTRACT[point.name].kind, CONTRACT[point.name].buckets
         # An event from the future would hold a gauge still until then.
         stamp = min(max(point.stamp, 0), self._now)
-        self._last = max(self._last, stamp)
-        if metric.kind == "gauge":
-            key = (point.name, labels, "")
-            if stamp >= self.newest.get(key, (0, 0.0))[0]:
-                self.newest[key] = (stamp, point.values[-1])
-        elif metric.kind == "counter":
-            self.sums[(point.name, labels, "")] += sum(point.values)
+        if stamp > self._last:
+            self._last = stamp
+        if kind == "gauge":
+            if stamp >= self.newest.get(keys[0], (0, 0.0))[0]:
+                self.newest[keys[0]] = (stamp, point.values[-1])
         else:
-            self._observe(point, labels, metric.buckets)
-
-    def _observe(self, point: emf.Point, labels: str, buckets: tuple[float, ...]) -> None:
-        self.sums[(point.name, labels, "sum")] += sum(point.values)
-        for value in point.values:
-            at = bisect_left(buckets, value)
-            self.sums[(point.name, labels, repr(buckets[at]) if at < len(buckets) else "inf")] += 1
+            self.sums[keys[0]] += sum(point.values)
+        if kind == "histogram":
+            for value in point.values:
+                self.sums[keys[1 + bisect_left(buckets, value)]] += 1
 
     def _add(self, name: str, labels: tuple[str, ...], part: str, value: float) -> None:
         self.sums[(name, json.dumps(labels), part)] += value
 
-    def _admitted(self, name: str, labels: tuple[str, ...]) -> str:
-        """Return the label set as stored; past the cap, the overflow one."""
+    def _admitted(self, name: str, labels: tuple[str, ...]) -> tuple[Key, ...]:
+        """Return the keys of a series' value or sum and of its buckets; past the cap, those of the overflow series."""
         text = json.dumps(labels)
         known, fresh = self._known.setdefault(name, set()), self.fresh.setdefault(name, set())
-        if text in known or text in fresh:
-            return text
-        if len(known) + len(fresh) >= LABEL_SETS:
-            self._add("emf_series_rejected_total", (name,), "", 1)
-            return json.dumps([OVERFLOW] * len(labels))
-        fresh.add(text)
-        return text
+        if text not in known and text not in fresh:
+            if len(known) + len(fresh) >= LABEL_SETS:
+                self._add("emf_series_rejected_total", (name,), "", 1)
+                return _keys(name, json.dumps([OVERFLOW] * len(labels)))
+            fresh.add(text)
+        keys = self._keys[name, labels] = _keys(name, text)
+        return keys
+
+
+def _keys(name: str, labels: str) -> tuple[Key, ...]:
+    metric = CONTRACT[name]
+    if metric.kind != "histogram":
+        return ((name, labels, ""),)
+    return tuple((name, labels, part) for part in ("sum", *map(repr, metric.buckets), "inf"))
 
 
 class State:

@@ -17,7 +17,7 @@ from cryptovol.errors import ConfigError
 STAGE = "prod"
 # Chalice asks botocore for the region's names; nothing in the templates is of this region.
 _ENVIRON = {"AWS_DEFAULT_REGION": "us-east-1", "CRYPTOVOL_CLOUD": "aws"}
-_CHALICE = "from chalice.cli import main; raise SystemExit(main())"  # with this interpreter, wherever its scripts are
+CHALICE = "from chalice.cli import main; raise SystemExit(main())"  # with this interpreter, wherever its scripts are
 _FORMATS = {"terraform": "chalice.tf.json", "cloudformation": "sam.json"}
 
 
@@ -55,7 +55,7 @@ def template(kind: str, app: Path, out: Path, environ: Mapping[str, str]) -> dic
     ConfigError
         If Chalice refuses the app or its configuration.
     """
-    command = [sys.executable, "-c", _CHALICE, "--project-dir", str(app.resolve()), "package", "--stage", STAGE]
+    command = [sys.executable, "-c", CHALICE, "--project-dir", str(app.resolve()), "package", "--stage", STAGE]
     known = {name: environ[name] for name in ("PATH", "HOME") if name in environ}
     try:
         interpreter.run([*command, "--pkg-format", kind, str(out.resolve())], {**known, **_ENVIRON})

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from cryptovol import cost
 from cryptovol.cloud import deploy, iam
 from cryptovol.cloud.packaging.interpreter import RUNTIME
 from cryptovol.cloud.packaging.plan import Function
@@ -130,7 +131,7 @@ def _function(function: Function, architecture: str) -> Document:
         "runtime": RUNTIME,
         "handler": deploy.HANDLER,
         "architectures": [ARCHITECTURES[architecture]],
-        "memory_size": deploy.MEMORY_MB.get(function.name, deploy.DEFAULT_MEMORY_MB),
+        "memory_size": cost.memory_mb(function.name),
         "timeout": deploy.TIMEOUT_SECONDS,
         "role": f"${{aws_iam_role.{function.name}.arn}}",
         "layers": _layers(function),
