@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 LOCK := --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down status airflow repro localstack test test-unit test-airflow test-localstack check dashboards format bench layers package faults lock clean
+.PHONY: help setup run up down status airflow monitoring repro localstack test test-unit test-airflow test-localstack check demo-drift dashboards format bench layers package faults lock clean
 
 help: ## list the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ status: ## what runs, where, and for how long
 airflow: setup ## the Airflow UI on the local cloud
 	@$(BIN)/python -m cryptovol up --airflow $(ARGS)
 
+monitoring: setup ## Prometheus and Alertmanager on the local cloud, where they are installed
+	@$(BIN)/python -m cryptovol up --monitoring $(ARGS)
+
 $(LOCALSTACK_VENV)/.ready: requirements/localstack.txt localstack/executor/pyproject.toml $(BIN)/uv
 	@echo "localstack   LocalStack without Docker, in an environment of its own (about 500 MB)"
 	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(LOCALSTACK_VENV)
@@ -96,15 +99,18 @@ test-unit: $(VENV)/.ready ## only what starts no process
 	@$(PYTEST) --ignore=tests/airflow -m "not stack and not realdata" $(ARGS)
 
 test-localstack: setup $(LOCALSTACK_VENV)/.ready ## functions and API on LocalStack
-	@$(PYTEST) tests/stack/test_localstack.py $(ARGS)
+	@$(PYTEST) tests/stack/test_localstack.py tests/stack/test_localstack_functions.py $(ARGS)
 
 check: setup ## black, flake8, mypy strict, architecture tests
 	@$(BIN)/black --check --quiet . || { $(BIN)/black --check . ; exit 1; }
 	@$(BIN)/flake8
 	@$(BIN)/mypy layers/core/python/cryptovol functions/predict localstack/executor/cryptovol_executor monitoring/grafana
-	@for stage in ingest validate featurize train score tune; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
+	@for stage in ingest validate featurize train forecast score watch tune; do $(BIN)/mypy functions/$$stage/handler.py || exit 1; done
 	@cd airflow/dags && $(CURDIR)/$(AIRFLOW_VENV)/bin/python -m mypy --config-file ../mypy.ini --cache-dir $(CURDIR)/.mypy_cache/airflow .
 	@$(PYTEST) -q --durations=0 tests/architecture
+
+demo-drift: $(VENV)/.ready ## drift, alert, retraining, gate, in under three minutes; needs Prometheus; writes var/demo/drift.html
+	@$(BIN)/python -m cryptovol demo drift $(ARGS)
 
 dashboards: $(VENV)/.ready ## write the Grafana dashboards from monitoring/grafana
 	@$(BIN)/python -W ignore::DeprecationWarning -m monitoring.grafana.generate

@@ -61,3 +61,15 @@ class Cloud:
             if f"AWS_LAMBDA_FUNCTION_NAME=cryptovol-{stage}".encode() in text and str(self.root).encode() in text:
                 found.append(int(path.parent.name))
         return found
+
+    def listening(self) -> list[str]:
+        """Return the sockets the emulator listens on, as the kernel writes them: address and port in hex."""
+        pid = self.fleet.children["cloud"].pid
+        held = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+        found = []
+        for table in ("tcp", "tcp6"):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
+                    found.append(fields[1])
+        return found

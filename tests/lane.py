@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -72,3 +74,23 @@ def report(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 def stages(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the stages' last status by name."""
     return {stage["stage"]: stage for stage in body["stages"]}
+
+
+class Answer:
+    """What an address answers: status, headers, body."""
+
+    def __init__(self, url: str, body: Any = None, headers: dict[str, str] | None = None, method: str | None = None):
+        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+        named = {"Content-Type": "application/json", **(headers or {})}
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            answer = opener.open(urllib.request.Request(url, data, named, method=method), timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import socket
 import subprocess
@@ -20,9 +19,10 @@ from typing import Any
 
 import pytest
 
+from cryptovol.demo.rules import compress
+
 HOME = Path("monitoring").resolve()
 RULES = HOME / "prometheus" / "rules"
-DURATIONS = re.compile(r"(?<=\[)\d+[mh](?=\])|(?<=offset )\d+[mh]\b|(?<=for: )\d+[mh]\b|(?<=group_interval: )\d+[mh]")
 
 
 def tool(name: str) -> str:
@@ -38,11 +38,6 @@ def tool(name: str) -> str:
 def promtool(*words: str, cwd: Path = HOME / "prometheus") -> subprocess.CompletedProcess[str]:
     """Run promtool and return what it said."""
     return subprocess.run([tool("promtool"), *words], cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
-
-
-def compress(text: str) -> str:
-    """Return rules or routes whose windows, offsets and waits are sixty times shorter; recorded names stay."""
-    return DURATIONS.sub(lambda found: found[0][:-1] + {"h": "m", "m": "s"}[found[0][-1]], text)
 
 
 def free_port() -> int:

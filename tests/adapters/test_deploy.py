@@ -25,11 +25,11 @@ def aws(monkeypatch):
 
 
 def test_deploy_to_aws_takes_the_managed_runtime_and_no_bootstrap(aws, capsys, monkeypatch):
-    """Seven functions with python3.12 and the core layer, and none of the local lane's variables."""
+    """Every function with python3.12 and the core layer, and none of the local lane's variables."""
     monkeypatch.setenv("CRYPTOVOL_SOURCE", "cryptocompare")
     assert cli.main(["deploy", "--role", ROLE, "--json"]) == 0
     done = json.loads(capsys.readouterr().out)
-    stages = ("ingest", "validate", "featurize", "train", "forecast", "score", "tune")
+    stages = ("ingest", "validate", "featurize", "train", "forecast", "score", "watch", "tune")
     assert done == {f"cryptovol-{stage}": "created" for stage in stages}
     found = aws.get_function(FunctionName="cryptovol-train")
     configuration = found["Configuration"]

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ def meter() -> MemoryMeter:
 
 
 @pytest.fixture
-def made(tmp_path: Path, meter: MemoryMeter) -> Spool:
+def made(tmp_path: Path, meter: MemoryMeter) -> Iterator[Spool]:
     """Return a spool in a folder that is not there yet."""
-    return Spool(tmp_path / "spool", meter)
+    spooled = Spool(tmp_path / "spool", meter)
+    yield spooled
+    spooled.close_file()
 
 
 def lines(made: Spool) -> list[object]:

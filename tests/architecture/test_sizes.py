@@ -7,7 +7,7 @@ import pytest
 
 SOURCES = sorted(
     path
-    for root in ("layers/core/python/cryptovol", "functions", "airflow/dags", "localstack/executor")
+    for root in ("layers/core/python/cryptovol", "functions", "airflow/dags", "localstack/executor", "monitoring")
     for path in Path(root).rglob("*.py")
 )
 

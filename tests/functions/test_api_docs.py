@@ -53,3 +53,12 @@ def test_options_on_the_page_are_those_of_the_contract() -> None:
     table = PAGE.partition("| option | means |")[2].partition("\n\n")[0]
     options = contract.published()["components"]["schemas"]["OfFeatures"]["properties"]
     assert set(re.findall(r"^\| `(\w+)`", table, flags=re.MULTILINE)) == set(options) - {"features"}
+
+
+def test_members_of_the_scoreboard_on_the_page_are_those_of_the_contract() -> None:
+    """The table has every member of a board, of a window and of drift, and no other."""
+    table = PAGE.partition("## `GET /scoreboard/{symbol}`")[2].partition("| member | means |")[2].partition("\n\n")[0]
+    parts = {"": "Board", "windows[].": "Window", "drift.": "Drifted"}
+    schemas = contract.published()["components"]["schemas"]
+    members = {f"{before}{name}" for before, part in parts.items() for name in schemas[part]["properties"]}
+    assert set(re.findall(r"^\| `(.+?)`", table, flags=re.MULTILINE)) == members

@@ -26,6 +26,7 @@ def rules(name: str) -> list[dict[str, Any]]:
 
 ALERTS = {rule["alert"]: rule for rule in rules("alerts.yml")}
 RECORDED = {rule["record"] for rule in rules("recording.yml")}
+RECORDING = [group["name"] for group in yaml.safe_load((RULES / "recording.yml").read_text(encoding="utf-8"))["groups"]]
 FILES = sorted((FOLDER / "tests").glob("*.yml"))
 TESTS = {
     test["name"]: (body["evaluation_interval"], test)
@@ -69,6 +70,14 @@ def test_rules_pass_their_own_tests(path: Path) -> None:
     """Promtool finds every alert as the test file says."""
     done = promtool("test", "rules", str(path))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_what_alerts_stand_on_is_recorded_before_them(path: Path) -> None:
+    """A test file about an alert on recorded series says in which order groups are evaluated; promtool's is random."""
+    body = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if any(names(ALERTS[test["name"]]["expr"]) & RECORDED for test in body["tests"]):
+        assert body["group_eval_order"] == [*RECORDING, "service"]
 
 
 @pytest.mark.parametrize("name", ALERTS)
@@ -117,7 +126,8 @@ def mutated(tmp_path: Path, name: str, **changed: str | None) -> subprocess.Comp
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump({"groups": [{"name": "changed", "rules": [rule]}]}))
     interval, test = TESTS[name]
     files = [str(RULES / "recording.yml"), "alerts.yml"]
-    body = {"rule_files": files, "evaluation_interval": interval, "tests": [test]}
+    order = {"group_eval_order": [*RECORDING, "changed"]}
+    body = {"rule_files": files, "evaluation_interval": interval, "tests": [test], **order}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(body))
     return promtool("test", "rules", "test.yml", cwd=tmp_path)
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 
-from cryptovol import keyring
-from cryptovol.cloud import deploy, environs, localstack
+from cryptovol import cli, keyring
+from cryptovol.cloud import apigateway, deploy, environs, localstack
 from cryptovol.testing import make_bars
 from cryptovol.times import HOUR, format_instant
 
-from tests.lane import copy_project, environ, report, stages, stop, write_bars
+from tests.browser import CHROMIUM, Browser
+from tests.lane import Answer, copy_project, environ, report, stages, stop, write_bars
 
 pytestmark = [
     pytest.mark.stack,
@@ -78,26 +79,6 @@ def ran(project: Path, lane: dict[str, Any]) -> dict[str, Any]:
     return report(done)
 
 
-class Answer:
-    """What an address answers: status, headers, body."""
-
-    def __init__(self, url: str, body: Any = None, headers: dict[str, str] | None = None, method: str | None = None):
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        named = {"Content-Type": "application/json", **(headers or {})}
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            answer = opener.open(urllib.request.Request(url, data, named, method=method), timeout=60)
-        except urllib.error.HTTPError as error:
-            answer = error
-        with answer:
-            self.status, self.headers, self.body = answer.status, answer.headers, answer.read()
-
-    @property
-    def json(self) -> Any:
-        """The body, read as JSON."""
-        return json.loads(self.body)
-
-
 def asked(**more: Any) -> dict[str, Any]:
     """Return a request for the forecast that the run made."""
     return {"symbol": "BTC", "horizon_hours": 24, "as_of": AS_OF, "allow_stale": True, **more}
@@ -120,6 +101,31 @@ def test_the_served_number_is_the_offline_one(project: Path, ran: dict[str, Any]
         local = offline[served["horizon_hours"]]
         assert (served["volatility"], served["interval"]) == (local["volatility"], local["interval"])
         assert served["model"] == local["model"]
+
+
+def test_the_served_number_is_the_backtests(
+    project: Path, ran: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the last bit, it is what an offline backtest over the same bars forecasts for that instant."""
+    words = ["--bars", str(project / "bars.csv.gz"), "--params", str(project / "params.yaml"), "--start", AS_OF]
+    (served,) = [forecast for forecast in ran["forecasts"] if forecast["horizon_hours"] == 24]
+    assert cli.main(["backtest", *words, "--end", AS_OF, "--horizon", "24", "--out", str(tmp_path / "out.csv")]) == 0
+    capsys.readouterr()
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+    assert float(row["prediction"]) == served["volatility"]
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on PATH")
+def test_the_page_finds_its_routes_below_the_stage(ran: dict[str, Any], tmp_path: Path) -> None:
+    """In a real browser the page asks under its own address, and no request of it is API Gateway's 403."""
+    with Browser(tmp_path) as browser:
+        browser.open(ran["api_url"])
+        browser.until("document.body.innerText.includes('BTC')")
+        answers = [
+            event["params"]["response"] for event in browser.events if event["method"] == "Network.responseReceived"
+        ]
+    asked = {answer["url"].removeprefix(ran["api_url"]): answer["status"] for answer in answers}
+    assert any(path.startswith("/forecast/") for path in asked) and 403 not in asked.values(), asked
 
 
 def test_every_way_of_asking_answers_behind_api_gateway(ran: dict[str, Any]) -> None:
@@ -184,7 +190,7 @@ def test_health_and_metrics_see_what_functions_print(ran: dict[str, Any]) -> Non
 def test_up_again_changes_nothing_and_a_changed_app_is_deployed(
     project: Path, lane: dict[str, Any], ran: dict[str, Any]
 ) -> None:
-    """The same code leaves functions as they are; with keys the API is put behind the authorizer, at the same address."""
+    """The same code leaves functions as they are; with a key set the API asks for it, at the same address."""
     before = _revisions(ran)
     assert up(project, A_SECRET="shh")["api_url"] == lane["api_url"]
     assert _revisions(ran) == before
@@ -193,10 +199,33 @@ def test_up_again_changes_nothing_and_a_changed_app_is_deployed(
     where = f"{keyed['api_url']}/predict"
     for wrong in ({}, {"x-api-key": "another"}):
         refused = Answer(where, asked(), wrong)
-        # The app, which asks too, would have said so in a problem document with its own id.
-        assert (refused.status, refused.json) == (401, {"message": "Unauthorized"})
+        assert (refused.status, refused.json["code"]) == (401, "unauthorized")
     assert Answer(where, asked(), {"x-api-key": KEY}).status == 200
     assert Answer(f"{keyed['api_url']}/openapi.json").status == 200
+    _judge(keyed)
+
+
+def _judge(keyed: dict[str, Any]) -> None:
+    """The authorizer, which LocalStack attaches and never asks, lets the right key through and no other."""
+    known = {name.lower(): value for name, value in environs.CREDENTIALS.items()}
+    gateway = boto3.client("apigateway", endpoint_url=keyed["cloud_url"], region_name=environs.REGION, **known)
+    (found,) = gateway.get_authorizers(restApiId=keyed["api_url"].split("/")[-2])["items"]
+    gateway.close()
+    assert found["identitySource"] == "method.request.header.x-api-key"
+    assert f"function:{apigateway.FUNCTION}-authorize/" in found["authorizerUri"]
+    _, functions = deploy.clients(keyed["cloud_url"])
+    told = []
+    for key in (KEY, "another"):
+        event = {
+            "type": "TOKEN",
+            "authorizationToken": key,
+            "methodArn": "arn:aws:execute-api:x:0:api/api/POST/predict",
+        }
+        answer = functions.invoke(FunctionName=f"{apigateway.FUNCTION}-authorize", Payload=json.dumps(event).encode())
+        told.append(json.loads(answer["Payload"].read()))
+    functions.close()
+    assert told[0]["policyDocument"]["Statement"][0]["Effect"] == "Allow" and told[0]["principalId"] == "desk"
+    assert told[1]["errorMessage"] == "Unauthorized"
 
 
 def _revisions(ran: dict[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -174,13 +175,21 @@ def test_an_asynchronous_failure_reaches_its_dead_letter_queue(cloud: LocalStack
     # A function of its own: LocalStack loses an event that comes within two seconds after an update of its function.
     wanted = {**deploy.configuration(cloud.target(), "ingest", ()), "DeadLetterConfig": {"TargetArn": arn}}
     deploy.ensure_function(cloud.functions, "lonely", zips.function_zip(cloud.root, "ingest"), wanted)
-    cloud.functions.put_function_event_invoke_config(
-        FunctionName="lonely", MaximumRetryAttempts=0, DestinationConfig={}
-    )
+    cloud.functions.put_function_event_invoke_config(FunctionName="lonely", MaximumRetryAttempts=0)
     event = json.dumps({"say": "refuse"}).encode()
     assert cloud.functions.invoke(FunctionName="lonely", InvocationType="Event", Payload=event)["StatusCode"] == 202
     found = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20).get("Messages", [])
     assert [json.loads(message["Body"]) for message in found] == [{"say": "refuse"}]
+
+
+def test_localstack_listens_on_loopback_only(cloud: LocalStack) -> None:
+    """Its gateway, its own services and the functions' Runtime APIs are all bound to 127.0.0.1."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    say(cloud, "hello")
+    found = cloud.listening()
+    assert f"0100007F:{cloud.port:04X}" in found
+    assert {where.partition(":")[0] for where in found} == {"0100007F"}
 
 
 def test_a_kill_of_localstack_leaves_no_function_behind(cloud: LocalStack) -> None:

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cryptovol import events, history, keys, ledger, tables
+from cryptovol import board, events, history, keys, ledger, tables
 from cryptovol.params import Params
 from cryptovol.stages import score
 from cryptovol.testing import START, MemoryStore
 from cryptovol.times import HOUR, format_instant
 
-MARKET, PAIR, HOURS = "test", "btc-usd", 60
+MARKET, PAIR, HOURS = "live", "btc-usd", 60
 END = START + HOURS * HOUR
 RUN = st.tuples(
     st.integers(30, HOURS),
@@ -201,3 +201,12 @@ def test_tests_against_baselines_need_enough_hours(params: Params) -> None:
     assert set(row["dm"]) == {"persistence", "ewma", "har"}
     assert row["dm"]["har"]["statistic"] > 0 > row["dm"]["persistence"]["statistic"]
     assert set(row["baseline_bias"]) == set(row["dm"])
+
+
+@pytest.mark.parametrize(("market", "counted"), [("live", 0), ("replay-bars", 1)])
+def test_a_forecast_made_when_its_hours_were_over_counts_in_a_story_alone(market: str, counted: int) -> None:
+    """A caller who looks back at the real market makes no forecast; in a replayed one nobody can do otherwise."""
+    entry = {"as_of": "2024-04-05T20:00:00Z", "served_at": "2024-04-06T02:00:00Z", "horizon_hours": 6}
+    assert len(board.first_served([entry], market=market)) == counted
+    in_time = {**entry, "served_at": "2024-04-06T01:59:59Z"}
+    assert board.first_served([in_time], market=market) == [in_time]

@@ -112,7 +112,7 @@ def test_terraform_roles_have_the_rights_of_the_one_table(documents: list[Any]) 
     policies = {
         n: p["policy"] for document in documents for n, p in document["resource"]["aws_iam_role_policy"].items()
     }
-    assert len(policies) == 8
+    assert len(policies) == len(iam.RIGHTS)
     for name, text in policies.items():
         rights = terraform.API.get(name.removesuffix("_role"), name)
         statements = json.loads(text)["Statement"]

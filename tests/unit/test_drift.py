@@ -96,6 +96,15 @@ def test_drift_names_the_shifted_features(reference, values, after):
     assert len(set(found) & set(PLANTED)) >= 6 and len(set(found) - set(PLANTED)) <= 1
 
 
+@pytest.mark.parametrize("late", [0, 60, 124])
+def test_the_newest_training_rows_are_no_drift_to_their_own_model(values, after, late):
+    """Whatever the number of training rows: a model trained up to a changed market does not call it changed."""
+    rows = shifted(np.vstack([values[:HISTORY], after])[: HISTORY + drift.WINDOW + late], PLANTED, 3.0)
+    fitted = drift.fit_reference(rows)
+    assert fitted is not None and fitted.judge(rows).columns == []
+    assert len(drift.fit_reference(values[:HISTORY]).judge(rows).columns) > 6
+
+
 def test_verdict_tells_the_same_in_every_form(reference, values, after):
     """Ratio, names and scores agree: a feature is named if and only if its score is above one."""
     verdict = reference.judge(shifted(after, PLANTED, values[:HISTORY].std(axis=0)[PLANTED]))

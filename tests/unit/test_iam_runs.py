@@ -28,7 +28,7 @@ from cryptovol.wiring import Ports
 from tests.rights import RecordingStore, allows, denied
 
 BUCKET = "some-bucket"
-STAGES = ("ingest", "validate", "featurize", "tune", "train", "forecast", "score")
+STAGES = ("ingest", "validate", "featurize", "tune", "train", "forecast", "score", "watch")
 BARS = make_bars(2300, seed=3)
 END = int(BARS.time[-1]) + HOUR
 JSON = {"content-type": "application/json"}

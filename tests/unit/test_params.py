@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from cryptovol import params, settings
 from cryptovol.errors import ConfigError
@@ -60,6 +61,25 @@ def test_settings_refuse_an_unknown_source(source):
     """A misspelt source lists those that exist."""
     with pytest.raises(ConfigError, match="use one of auto"):
         settings.load({"CRYPTOVOL_SOURCE": source})
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "value", "says"),
+    [
+        ("watch", "decay_window_hours", 48, "watch.decay_window_hours must be one of score.windows_hours"),
+        ("promotion", "shadow_rows", 145, "known after 169 hours, past predict.expiry_hours"),
+        ("promotion", "shadow_ties", 1, "promotion.shadow_ties must be bool"),
+        ("watch", "evaluations", True, "watch.evaluations must be int"),
+    ],
+)
+def test_params_that_could_never_work_together_are_refused(tmp_path, block, name, value, says):
+    """A window that no scoreboard has, shadows that expire undecided, and a number where a yes or no belongs."""
+    body = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    body[block][name] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(body), encoding="utf-8")
+    with pytest.raises(ConfigError, match=says):
+        params.load(path)
 
 
 def test_settings_without_a_cloud_refuse_to_start():

@@ -112,6 +112,17 @@ def test_promotion_compares_with_the_champion_on_common_hours_only():
     assert common["qlike"]["challenger"] > verdict.numbers["qlike"]["challenger"] > common["qlike"]["champion"]
 
 
+def test_a_tie_waits_for_live_hours_only_where_that_is_asked_for():
+    """With `shadow_ties` a tie is undecided and promotes nothing; every other outcome stays what it is."""
+    waiting = replace(PARAMS, shadow_ties=True)
+    for outcome in PLANTED:
+        verdict = decide(*PLANTED[outcome])
+        assert promotion.awaited(verdict, PARAMS) == verdict
+        found = promotion.awaited(verdict, waiting)
+        assert found.outcome == ("undecided" if outcome == "tie" else outcome)
+        assert found.promote is (verdict.promote and outcome != "tie") and found.numbers == verdict.numbers
+
+
 def test_promotion_on_too_few_hours_is_refused():
     """Below the least number of hours, scored or in common, nothing is promoted; at it, something may be."""
     least = PARAMS.least_rows

@@ -38,6 +38,7 @@ def cloud() -> Iterator[dict[str, str]]:
     end = floor_hour(int(time.time()))
     fill(S3Store("cryptovol", client), "simulated", end)
     fill(S3Store("cryptovol", client), "replay-old", end - 5 * HOUR)
+    client.close()
     yield environ
     server.stop()
 

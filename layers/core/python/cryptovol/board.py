@@ -13,15 +13,18 @@ from cryptovol.volatility import FLOOR
 
 Row = dict[str, Any]
 
+REAL = "live"  # the market of real venues, see `ports.Origin`
 
-def first_served(logged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+
+def first_served(logged: Iterable[Mapping[str, Any]], *, market: str) -> list[Mapping[str, Any]]:
     """Return one entry per hour, oldest first: where several models were asked, the one that was served first.
 
-    A forecast made once its hours were over is none: it is left out.
+    A forecast of the real market made once its hours were over is none: it is left out. In a replayed or simulated
+    market the hours are a story, and the wall's clock says nothing about them.
     """
     found: dict[int, Mapping[str, Any]] = {}
     for entry in sorted(logged, key=lambda entry: (entry["as_of"], entry.get("served_at", ""))):
-        if not in_hindsight(entry):
+        if market != REAL or not in_hindsight(entry):
             found.setdefault(parse_instant(entry["as_of"]), entry)
     return list(found.values())
 

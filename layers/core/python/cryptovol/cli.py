@@ -21,7 +21,7 @@ MODULES = {
     "serve": ("serve",),
     "replay": ("replay",), "deploy": ("deploy",), "keys": ("keys",),
     "layers": ("layers",), "package": ("package",), "version": ("version",), "sidecar": ("sidecar",),
-    "logs": ("logs",), "cost": ("cost",),
+    "logs": ("logs",), "cost": ("cost",), "demo": ("demo",),
 }  # fmt: skip
 
 EPILOG = """exit codes: 0 done, 1 refused (gate, promotion, model), 2 usage, 3 outside failure

@@ -125,7 +125,8 @@ def month(
     symbols, runs_per_day
         Each run invokes each stage once per symbol.
     scores_per_day
-        Runs of the DAG `score_forecasts` per symbol beside those: all stages but `train`, and `forecast`.
+        Runs of the DAG `score_forecasts` per symbol beside those: all stages but `train`, and `forecast`; `watch`
+        runs as often.
     forecasts
         Requests to the API in the month.
 
@@ -136,7 +137,7 @@ def month(
     runs = symbols * runs_per_day * DAYS
     hourly = symbols * scores_per_day * DAYS
     counts = dict.fromkeys(HOURLY, runs + hourly)
-    counts |= {"forecast": hourly, "tune": symbols * DAYS / 7, API: forecasts}
+    counts |= {"forecast": hourly, "watch": hourly, "tune": symbols * DAYS / 7, API: forecasts}
     found = []
     for stage, durations in measured.items():
         if stage not in UNBILLED:

@@ -194,7 +194,8 @@ def fit_reference(values: Floats) -> Reference | None:
     residual = z @ (precision / np.diag(precision)[:, None]).T
     spread = residual.std(axis=0)
     sums = np.vstack([np.zeros(z.shape[1]), np.cumsum(residual / spread, axis=0)])
-    starts = np.arange(0, len(z) - WINDOW + 1, WINDOW // 4)
+    # The newest stretch is always one of them: a champion knows the market that it was trained up to.
+    starts = np.unique(np.r_[np.arange(0, len(z) - WINDOW + 1, WINDOW // 4), len(z) - WINDOW])
     means = (sums[starts + WINDOW] - sums[starts]) / WINDOW
     return Reference(centre, scale, precision, spread, np.abs(means).max(axis=0) * MARGIN)
 

@@ -29,6 +29,7 @@ ROWS = {
     "version": "rows_versioned", "score": "rows_scored",
     "forecast": "rows_forecast",
     "tune": "rows_tuned",
+    "watch": "rows_evaluated",
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cryptovol import shadow
 from cryptovol.errors import DataError, ModelError
 from cryptovol.events import Result, StageEvent
 from cryptovol.forecasts import Ask
@@ -23,7 +24,8 @@ def run(event: StageEvent, *, store: Store, params: Params, clock: Clock, meter:
     Returns
     -------
     dict
-        The event's fields, ``forecasts`` (by horizon ``logged`` or why not, an error's code or a warning) and
+        The event's fields, ``forecasts`` (by horizon ``logged`` or why not, an error's code or a warning), ``shadows``
+        (where the champion's is logged: of the challenger beside it, ``logged``, ``none`` or an error's code) and
         ``rows_forecast``, how many are in the log.
 
     Raises
@@ -40,7 +42,27 @@ def run(event: StageEvent, *, store: Store, params: Params, clock: Clock, meter:
     found = {
         str(horizon): "too_late" if late else _logged(forecaster, event, horizon) for horizon in forecaster.horizons
     }
-    return event.result(forecasts=found, rows_forecast=sum(told == "logged" for told in found.values()))
+    shadows = {
+        horizon: _shadowed(forecaster, event, int(horizon), store=store, params=params, now=now)
+        for horizon, told in found.items() if told == "logged"
+    }  # fmt: skip
+    logged = sum(told == "logged" for told in found.values())
+    return event.result(forecasts=found, shadows=shadows, rows_forecast=logged)
+
+
+def _shadowed(
+    forecaster: Forecaster, event: StageEvent, horizon: int, *, store: Store, params: Params, now: int
+) -> str:
+    """Return ``logged``, ``none`` where no challenger shadows the champion, or why its forecast could not be."""
+    known = forecaster.moment(Ask(event.symbol, horizon=horizon, as_of=event.as_of))
+    level, market = params.predict.level, event.need("market")
+    try:
+        there = shadow.log(
+            store, market, event.pair, horizon, known=known, symbol=event.symbol, level=level, now=now
+        )  # fmt: skip
+    except (DataError, ModelError) as error:
+        return error.code
+    return "logged" if there else "none"
 
 
 def _logged(forecaster: Forecaster, event: StageEvent, horizon: int) -> str:

@@ -15,10 +15,13 @@
     models/<market>/<series>/h<horizon>/tuning/<study>/log/<number>.json
     models/<market>/<series>/h<horizon>/revisions/<sha256>.json   DVC revision that first held a bundle
     predictions/<market>/<series>/h<horizon>/<as_of>/<bundle>.json
+    shadows/<market>/<series>/h<horizon>/<bundle>/<as_of>.json   forecasts of an undecided challenger
     served/<market>/<date>/<sha256>.jsonl.gz    records of answers, a batch each
     scoreboard/<market>/<series>/<as_of>.json and latest.json
     scoreboard/<market>/<series>/live-h<horizon>.json   served forecasts of the longest window, hour by hour
+    scoreboard/<market>/<series>/shadow-h<horizon>.json   shadow and champion, hour by hour
     scoreboard/<market>/<series>/log-h<horizon>.json.gz   copy of the prediction log of the longest window
+    watch/<market>/<series>/<number>.json   decisions to retrain out of turn
     runs/<run_id>/<series>/<stage>.json
 """
 
@@ -137,6 +140,11 @@ def prediction(market: str, pair: str, horizon: int, *, as_of: str, bundle_sha25
     return f"{predictions(market, pair, horizon)}{compact(as_of)}/{bundle_sha256[:16]}.json"
 
 
+def shadows(market: str, pair: str, horizon: int, *, bundle_sha256: str) -> str:
+    """Return the prefix of the forecasts of a challenger that shadows the champion."""
+    return f"shadows/{market}/{pair}/h{horizon}/{bundle_sha256[:16]}/"
+
+
 def served(market: str, date: str, *, sha256: str) -> str:
     """Return the key of a batch of answers' records, named by its content; `date` is for instance 2025-05-01."""
     return f"served/{plain(market)}/{plain(date)}/{sha256}.jsonl.gz"
@@ -147,9 +155,24 @@ def scoreboard(market: str, pair: str, as_of: str | None = None) -> str:
     return f"scoreboard/{market}/{pair}/{compact(as_of) if as_of else 'latest'}.json"
 
 
+def scoreboards(market: str, pair: str, date: str) -> str:
+    """Return the prefix of one day's scoreboards; `date` is for instance 2025-05-01."""
+    return f"scoreboard/{market}/{pair}/{compact(date)}T"
+
+
+def retrainings(market: str, pair: str) -> str:
+    """Return the prefix of the numbered decisions to retrain out of turn."""
+    return f"watch/{market}/{pair}/"
+
+
 def live(market: str, pair: str, horizon: int) -> str:
     """Return the key of the newest scored hours, forecast by forecast, of one horizon."""
     return f"scoreboard/{market}/{pair}/live-h{horizon}.json"
+
+
+def shadowboard(market: str, pair: str, horizon: int) -> str:
+    """Return the key of shadow and champion hour by hour, as scored last."""
+    return f"scoreboard/{market}/{pair}/shadow-h{horizon}.json"
 
 
 def logbook(market: str, pair: str, horizon: int) -> str:

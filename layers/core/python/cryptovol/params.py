@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from cryptovol.cost import CostParams
 from cryptovol.errors import ConfigError
 from cryptovol.tuneparams import TuneParams
+from cryptovol.watch import WatchParams
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ class PromotionParams:
     dm_level: float
     least_rows: int
     suspect_r2_log: tuple[float, ...]
+    shadow_rows: int
+    shadow_ties: bool
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,7 @@ class Params:
     promotion: PromotionParams
     predict: PredictParams
     score: ScoreParams
+    watch: WatchParams
     cost: CostParams
 
 
@@ -173,7 +177,7 @@ def load(path: Path) -> Params:
     ------
     ConfigError
         If the file is absent or not YAML, or a name is missing, unknown or of the wrong type; the message gives
-        the full name, for instance ``gate.null_share``. So it is for lists whose lengths do not fit together.
+        the full name, for instance ``gate.null_share``. So it is for numbers that do not fit together.
     """
     import yaml
 
@@ -185,10 +189,23 @@ def load(path: Path) -> Params:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     params: Params = build(Params, raw, "")
+    _check(params)
+    return params
+
+
+def _check(params: Params) -> None:
+    """Raise `ConfigError` for numbers that do not fit together."""
     limits, horizons = params.promotion.suspect_r2_log, params.featurize.horizons
     if len(limits) != len(horizons):
         raise ConfigError(f"params.yaml: promotion.suspect_r2_log gives {len(limits)} for {len(horizons)} horizons")
-    return params
+    if params.watch.decay_window_hours not in params.score.windows_hours:
+        raise ConfigError("params.yaml: watch.decay_window_hours must be one of score.windows_hours")
+    known = params.promotion.shadow_rows + max(horizons)
+    if known > params.predict.expiry_hours:
+        raise ConfigError(
+            f"params.yaml: promotion.shadow_rows are known after {known} hours, past predict.expiry_hours:"
+            " no shadow could ever be decided on"
+        )
 
 
 def build(cls: type[Any], raw: Any, where: str) -> Any:
@@ -226,6 +243,6 @@ def _value(kind: Any, raw: Mapping[str, Any], name: str, where: str, may_be_empt
 
 def _scalar(kind: type[Any], value: Any, full: str) -> Any:
     accepted = (int, float) if kind is float else kind
-    if isinstance(value, bool) or not isinstance(value, accepted):
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, accepted):
         raise ConfigError(f"params.yaml: {full} must be {kind.__name__}, not {value!r}")
     return kind(value)

@@ -25,6 +25,13 @@ OUTCOMES: Mapping[str, tuple[bool, str]] = {
     "export_differs": (False, "the bundle's arrays do not forecast what XGBoost's own trees do"),
     "too_few": (False, "too few scored hours, or too few in common with the champion"),
     "invalid": (False, "a realized value or a forecast is missing or is no positive number"),
+    "undecided": (False, "a tie, and `promotion.shadow_ties` is set: it shadows the champion"),
+    "shadow_win": (True, "as a shadow, on live hours, significantly better than the champion"),
+    "shadow_tie": (True, "as a shadow, on live hours, no significant difference to the champion"),
+    "shadow_loss": (False, "as a shadow, on live hours, significantly worse than the champion"),
+    "shadow_worse_than_har": (False, "as a shadow, on live hours, mean QLIKE above HAR's"),
+    "shadow_invalid": (False, "as a shadow, a live forecast or its outcome is no positive number"),
+    "shadow_expired": (False, "as a shadow, older than a model may serve before enough live hours were known"),
 }
 
 EXPORT_LIMIT = 1e-6  # largest relative difference of a forecast by the bundle's arrays and by XGBoost itself
@@ -118,6 +125,13 @@ def exported(verdict: Verdict, difference: float) -> Verdict:
         cure = f"{EXPORT_LIMIT:g} is allowed; look at the export in forest.py or for a new XGBoost"
         return Verdict("export_differs", f"{told}, {cure}; else {verdict.reason}", numbers)
     return Verdict(verdict.outcome, verdict.reason, numbers)
+
+
+def awaited(verdict: Verdict, params: PromotionParams) -> Verdict:
+    """Return the verdict, a tie turned into `undecided` where live hours are to settle ties."""
+    if verdict.outcome != "tie" or not params.shadow_ties:
+        return verdict
+    return Verdict("undecided", f"{verdict.reason}; live hours decide", verdict.numbers)
 
 
 def _flaw(realized: Floats, forecasts: Mapping[str, Floats]) -> str:

@@ -7,7 +7,6 @@ and Chalice would otherwise fetch and build each. The core layer is the stage fu
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -48,7 +47,7 @@ class App:
     environment: Mapping[str, str]
 
 
-def deploy(root: Path, folder: Path, app: App, *, endpoint: str, life: str) -> str:
+def deploy(root: Path, folder: Path, app: App, *, endpoint: str, life: str, environ: Mapping[str, str]) -> str:
     """Deploy the app unless it is there as it should be, and return its address.
 
     Parameters
@@ -61,6 +60,8 @@ def deploy(root: Path, folder: Path, app: App, *, endpoint: str, life: str) -> s
         The emulator.
     life
         What tells this life of the emulator from an earlier one, whose API is gone.
+    environ
+        The caller's environment; scrubbed here.
 
     Raises
     ------
@@ -76,7 +77,7 @@ def deploy(root: Path, folder: Path, app: App, *, endpoint: str, life: str) -> s
     _keep(folder, {**held, "mark": ""})
     command = [sys.executable, "-c", chalices.CHALICE, "--project-dir", str(folder), "deploy", "--stage", STAGE]
     try:
-        interpreter.run(command, {**environs.scrubbed(os.environ), **app.environment, **environs.cloud(endpoint)})
+        interpreter.run(command, {**environs.scrubbed(environ), **app.environment, **environs.cloud(endpoint)})
     except subprocess.SubprocessError as error:
         raise TransientError(
             f"chalice deploy failed: {_why(error)}. Cure: see that the cloud is up, and try again"

@@ -50,7 +50,7 @@ RIGHTS = {
         reads=("bars/clean/{market}/*", "features/{market}/*"), writes=("features/{market}/*", RUNS),
     ),
     "train": Rights(
-        reads=("features/{market}/*", "models/{market}/*", "tracking/*"),
+        reads=("features/{market}/*", "models/{market}/*", "tracking/*", "scoreboard/{market}/*"),
         writes=(
             "models/{market}/*/bundles/*", "models/{market}/*/ledger/*", "models/{market}/*/champion.json",
             "models/{market}/*/aliases.json", "tracking/*", RUNS,
@@ -65,15 +65,16 @@ RIGHTS = {
             "bars/clean/{market}/*", "models/{market}/*/bundles/*", "models/{market}/*/ledger/*",
             "models/{market}/*/champion.json", "predictions/{market}/*", "scoreboard/{market}/*",
         ),
-        writes=("predictions/{market}/*", RUNS),
+        writes=("predictions/{market}/*", "shadows/{market}/*", RUNS),
     ),
     "score": Rights(
         reads=(
             "features/{market}/*", "models/{market}/*/bundles/*", "models/{market}/*/ledger/*",
-            "models/{market}/*/champion.json", "predictions/{market}/*", "scoreboard/{market}/*",
+            "models/{market}/*/champion.json", "predictions/{market}/*", "shadows/{market}/*", "scoreboard/{market}/*",
         ),
         writes=("scoreboard/{market}/*", RUNS),
     ),
+    "watch": Rights(reads=("scoreboard/{market}/*",), writes=("watch/{market}/*", RUNS)),
     "predict": Rights(
         reads=(
             "bars/clean/{market}/*", "models/{market}/*/bundles/*", "models/{market}/*/ledger/*",

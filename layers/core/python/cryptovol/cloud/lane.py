@@ -23,6 +23,7 @@ from cryptovol import params as params_module
 from cryptovol import settings as settings_module
 from cryptovol.cloud import airflow_run, commit, deploy, embedded, environs, mlflow_server, parts, processes, zips
 from cryptovol.cloud.fleet import Fleet
+from cryptovol.cloud.lanes import HOMES
 from cryptovol.cloud.state import State, wanted_port
 from cryptovol.errors import ConfigError
 from cryptovol.settings import Settings
@@ -75,7 +76,7 @@ class Lane:
         If the folder is not the project's, or a setting is wrong.
     """
 
-    HOME = "var"  # in the project folder
+    HOME = HOMES["embedded"]
 
     def __init__(self, root: Path, environ: Mapping[str, str], say: Say) -> None:
         self.root = root.resolve()

@@ -1,21 +1,30 @@
-"""The kinds of local cloud, by name: each keeps its state in a folder of its own, so they can run side by side."""
+"""The kinds of local cloud, by name: each keeps its state in a folder of its own, so they can run side by side.
+
+What starts a lane is imported only when one is made: `status` and `down` need names and folders alone.
+"""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from cryptovol.cloud.lane import Lane, Say
-from cryptovol.cloud.localstack_lane import LocalStackLane
+if TYPE_CHECKING:
+    from cryptovol.cloud.lane import Lane, Say
 
-_KINDS: dict[str, type[Lane]] = {"embedded": Lane, "localstack": LocalStackLane}
-HOMES = {name: kind.HOME for name, kind in _KINDS.items()}
+HOMES = {"embedded": "var", "localstack": "var/localstack"}  # in the project folder
 
 
 def make(name: str, root: Path, environ: Mapping[str, str], say: Say) -> Lane:
     """Return the lane of that name; see `Lane` for the rest."""
-    return _KINDS[name](root, environ, say)
+    if name == "localstack":
+        from cryptovol.cloud.localstack_lane import LocalStackLane
+
+        return LocalStackLane(root, environ, say)
+    from cryptovol.cloud.lane import Lane
+
+    return Lane(root, environ, say)
 
 
 def folders(root: Path) -> list[Path]:
@@ -27,5 +36,5 @@ def folders(root: Path) -> list[Path]:
 def add_option(parser: argparse.ArgumentParser) -> None:
     """Let a verb be told which lane it is for."""
     parser.add_argument(
-        "--lane", choices=tuple(_KINDS), default="embedded", help="kind of local cloud (default: %(default)s)"
+        "--lane", choices=tuple(HOMES), default="embedded", help="kind of local cloud (default: %(default)s)"
     )

@@ -3,6 +3,7 @@
 Facts about localstack-core 4.13.1 that shape this module, each seen to happen:
 
 - functions run in containers unless a plugin says otherwise: ours (``localstack/executor``) runs them as processes;
+- of `GATEWAY_LISTEN` it takes the port and listens on every interface: our plugin, too, binds the address;
 - it keeps nothing: after its end, buckets, functions and the API are gone;
 - run by root it would set up a name server for the machine unless `DNS_ADDRESS` is 0.
 """
@@ -51,6 +52,7 @@ def spec(root: Path, folder: Path, port: int, environ: Mapping[str, str]) -> Spe
         "TMPDIR": str(home / "tmp"),
         "FILESYSTEM_ROOT": str(home / "files"),
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
+        "GATEWAY_SERVER": "loopback",
         "DISABLE_EVENTS": "1",
         "SKIP_SSL_CERT_DOWNLOAD": "1",
         "DNS_ADDRESS": "0",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptovol.cloud import apigateway, deploy, embedded, localstack, mlflow_server, parts
+from cryptovol.cloud import apigateway, deploy, embedded, lanes, localstack, mlflow_server, parts
 from cryptovol.cloud.lane import Addresses, Lane, Plan
 from cryptovol.errors import ConfigError
 
@@ -13,7 +13,7 @@ from cryptovol.errors import ConfigError
 class LocalStackLane(Lane):
     """See `Lane`; the API's address is a path of LocalStack's own."""
 
-    HOME = "var/localstack"
+    HOME = lanes.HOMES["localstack"]
     _url = ""
 
     def up(self, *, api_port: int | None = None, symbols: tuple[str, ...] = (), quote: str = "") -> Addresses:
@@ -53,10 +53,12 @@ class LocalStackLane(Lane):
         layer = deploy.ensure_layer(functions, plan.layer, target.runtime)
         app = apigateway.App(plan.params_path, layer, target.role, {**environment, **self._api_environ()})
         life = f"{child.pid} {child.born}"
-        self._url = apigateway.deploy(self.root, self.folder / "api", app, endpoint=plan.endpoint, life=life)
+        self._url = apigateway.deploy(
+            self.root, self.folder / "api", app, endpoint=plan.endpoint, life=life, environ=self._environ
+        )
 
     def _api_environ(self) -> dict[str, str]:
-        """Return what only the API is told; with keys it is deployed as on AWS, with the authorizer before it."""
+        """Return what only the API is told; with keys it is deployed with the authorizer, as on AWS."""
         given = {name: self._environ[name] for name in parts.API_SETTINGS if self._environ.get(name)}
         keyed = {"CRYPTOVOL_CLOUD": "aws"} if self._settings.api_keys else {}
         return {"CRYPTOVOL_METRICS_STATE": str(parts.metrics_state(self.folder)), **given, **keyed}

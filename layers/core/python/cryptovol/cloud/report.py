@@ -16,7 +16,7 @@ from cryptovol.times import format_instant
 Forecast = dict[str, Any]
 LABELS = {
     "api_url": "API", "mlflow_url": "MLflow", "metrics_url": "metrics", "cloud_url": "S3 and Lambda",
-    "airflow_url": "Airflow",
+    "airflow_url": "Airflow", "prometheus_url": "Prometheus", "alertmanager_url": "Alertmanager",
 }  # fmt: skip
 SIMULATED = (
     "SIMULATED BARS: made-up prices, for a try-out only. `cryptovol sources check` shows which real markets answer"

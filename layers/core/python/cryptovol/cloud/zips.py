@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptovol.errors import ConfigError
 
-STAGES = ("ingest", "validate", "featurize", "train", "forecast", "score", "tune")
+STAGES = ("ingest", "validate", "featurize", "train", "forecast", "score", "watch", "tune")
 # Fixed, so that a fresh checkout gives the same bytes; zip can hold no earlier instant.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _SKIPPED_FOLDERS = {"__pycache__", ".chalice"}

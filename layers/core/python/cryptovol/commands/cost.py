@@ -24,6 +24,7 @@ ORDER = (
     "train",
     "forecast",
     "score",
+    "watch",
     "tune",
     cost.API,
 )  # a table reads as the pipeline runs

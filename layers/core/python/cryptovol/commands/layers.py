@@ -20,7 +20,7 @@ PAGE = Path("docs/packaging.md")
 EPILOG = f"""Builds into build/lambda: a folder and a zip for each layer and function. Third-party packages come from the
 pins in requirements/layer-*.txt, by hash, as wheels for Linux. With a Python {interpreter.VERSION} on PATH (or --python)
 modules are compiled and, where the architecture is this machine's, each function is imported with nothing but its
-layers on its path; with --drill it also works: six stages and a request, on a made-up market.
+layers on its path; with --drill it also works: every stage and a request, on a made-up market.
 
 exit codes: 0 all within the limits, 1 one is not, or does not import, 2 usage, 3 the package index does not answer"""
 

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from cryptovol.cloud import embedded, lanes
+from cryptovol.cloud import embedded, lanes, monitors
 from cryptovol.cloud.report import addresses_text, teller
 
 EPILOG = """The market's source is CRYPTOVOL_SOURCE: auto (default), live, a venue's name, simulated or replay:FILE. auto takes
@@ -17,7 +17,9 @@ live bars if any venue can be reached now, else simulated ones; `cryptovol sourc
 Running it again starts only what does not run yet. Everything is kept under var/.
 
   cryptovol up                      then: cryptovol status, cryptovol run --once, cryptovol down
-  cryptovol up --airflow            with Airflow's scheduler and UI: retrains every six hours"""
+  cryptovol up --airflow            with Airflow's scheduler and UI: retrains every six hours
+  cryptovol up --monitoring         with Prometheus and Alertmanager, where they are installed
+  cryptovol up --lane localstack    LocalStack's S3, Lambda and API Gateway; `make localstack` installs it first"""
 
 
 def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,6 +31,8 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )  # fmt: skip
     parser.add_argument("--port", type=int, metavar="N", help="port of the API; without it the one of last time")
     parser.add_argument("--airflow", action="store_true", help="also start Airflow's scheduler and UI")
+    parser.add_argument("--monitoring", action="store_true", help="also start Prometheus and Alertmanager")
+    parser.add_argument("--webhook", default="", metavar="URL", help="where Alertmanager sends alerts; nowhere without")
     lanes.add_option(parser)
     parser.add_argument("--json", action="store_true", help="print the addresses as JSON")
     parser.set_defaults(run=run)
@@ -36,6 +40,8 @@ def add(parsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Start what does not run yet and return 0."""
+    if args.monitoring:
+        monitors.programs(os.environ)  # what is not installed is said before anything is started
     lane = lanes.make(args.lane, Path.cwd(), os.environ, teller(lambda: sys.stderr))
     with embedded.keeping(lane.folder), lane.state.locked():
         try:
@@ -44,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
             found = asdict(addresses)
             if args.airflow:
                 found["airflow_url"] = lane.open_airflow()
-                lane.state.write_lane(found)
+            if args.monitoring:
+                found |= monitors.start(lane.root, lane.fleet, os.environ, webhook=args.webhook)
+            lane.state.write_lane(found)
         except BaseException:
             lane.fleet.stop_started()
             raise

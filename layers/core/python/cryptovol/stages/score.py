@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cryptovol import board, champions, drift, history, keys, ledger, logbook, record, tables
+from cryptovol import board, champions, drift, history, keys, ledger, logbook, record, shadow, tables
 from cryptovol.bars import Floats
 from cryptovol.errors import DataError, KeyNotFoundError
 from cryptovol.events import Result, StageEvent
@@ -120,9 +120,10 @@ def _score(event: StageEvent, horizon: int, table: Table, *, store: Store, param
     book = logbook.read(
         store, market, event.pair, horizon, since=event.as_of - HOUR * hours, until=event.as_of
     )  # fmt: skip
-    first = board.first_served({**entry, "key": key} for key, entry in book.entries.items())
+    first = board.first_served(({**entry, "key": key} for key, entry in book.entries.items()), market=market)
     over = [entry for entry in first if parse_instant(entry["as_of"]) <= event.as_of - HOUR * horizon]
     rows = board.matured(over, realized)
+    shadow.compare(store, market, event.pair, horizon, as_of=event.as_of_text, served=first, realized=realized)
     champion = ledger.champion(store, market, event.pair, horizon)
     least = params.promotion.least_rows
     found: Board = {

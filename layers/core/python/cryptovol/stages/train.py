@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cryptovol import (
-    bundle, card, card_text, champions, codehash, history, keys, leaks, ledger, plots, promotion, spec, tables, training,
+    bundle, card, card_text, champions, codehash, history, keys, leaks, ledger, plots, promotion, shadow, spec, tables, training,
 )  # fmt: skip
 from cryptovol.bars import Floats
 from cryptovol.bundle import Bundle
@@ -84,6 +84,7 @@ def _one(
     params, lineage = replace(params, train=tuned.train), {**lineage, **tuned.lineage()}
     inputs = _inputs_sha256(lineage, horizon, params)
     past = ledger.reconcile(store, market, event.pair, horizon)
+    past = shadow.settle(event, horizon, past, store=store, params=params)
     for entry in reversed(past):
         if entry.body.get("inputs_sha256") == inputs:
             champions.set_aliases(tracker, store, market, event.pair, horizon, entry=past[-1])
@@ -164,7 +165,8 @@ def _judge(built: Built, table: Table, store: Store, market: str, pair: str, *, 
         window["realized"], window["predicted"], window["har"], rival, horizon=trained.horizon,
         params=params.promotion, unloadable=unloadable,
     )  # fmt: skip
-    return promotion.exported(_doubted(verdict, trained, params), built.export_difference)
+    sound = promotion.exported(_doubted(verdict, trained, params), built.export_difference)
+    return promotion.awaited(sound, params.promotion)
 
 
 def _doubted(verdict: Verdict, trained: Bundle, params: Params) -> Verdict:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
-import io
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError, NewConnectionError, ReadTimeoutError
 
 import cryptovol
 from cryptovol.adapters.sources.dialect import Reply
+from cryptovol.adapters.sources.timed import CHUNK, Deadline, TimedAdapter
 from cryptovol.errors import ConfigError, CryptovolError, SourceUnavailableError
 
 MOST_BYTES = 8 * 1024 * 1024  # a full page has about half a megabyte
-CHUNK = 64 * 1024
 LEAST_WAIT = 0.001  # seconds; `requests` takes no 0
 NO_ADDRESS = (
     requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, LocationParseError, UnicodeError
@@ -81,8 +77,7 @@ class Transport:
         self.url = url.rstrip("/")
         self._setting = setting
         self._key = key
-        self._monotonic = monotonic
-        self._ends = math.inf
+        self._deadline = Deadline(monotonic)
         self._session = requests.Session()
         # Without an auth object `requests` would send what ~/.netrc has for the host.
         self._session.auth = _KeyAuth(key)
@@ -90,7 +85,7 @@ class Transport:
         # A proxy of the environment cannot reach a server on this machine.
         self._session.trust_env = parts.hostname not in LOOPBACK
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, _TimedAdapter(self._seconds_left))
+            self._session.mount(scheme, TimedAdapter(self._deadline))
 
     def get(self, path: str, query: Mapping[str, str | int], *, within: float = math.inf) -> Reply:
         """Return one answer, read whole.
@@ -107,7 +102,7 @@ class Transport:
             connection came about, and nothing otherwise: to `AutoSource` that tells silence from a bad answer.
         """
         limits, within = self._timeouts, max(within, LEAST_WAIT)
-        self._ends = self._monotonic() + min(limits.whole, within)
+        self._deadline.begin(min(limits.whole, within))
         try:
             with self._session.get(
                 self.url + path, params=dict(query), stream=True, allow_redirects=False,
@@ -154,9 +149,6 @@ class Transport:
             )  # fmt: skip
         return ConfigError(f"cannot ask {self.url}: {error}. Cure: check REQUESTS_CA_BUNDLE")
 
-    def _seconds_left(self) -> float:
-        return self._ends - self._monotonic()
-
 
 def _parts(url: str, setting: str) -> SplitResult:
     """Return a base URL's parts; raise `ConfigError`, without showing a password, if it is none."""
@@ -191,54 +183,3 @@ class _KeyAuth(requests.auth.AuthBase):
         if self._key:
             request.headers["Authorization"] = f"Apikey {self._key}"
         return request
-
-
-class _TimedAdapter(HTTPAdapter):
-    """Connections whose answers end in time: a timeout of `requests` begins anew at every byte.
-
-    Parameters
-    ----------
-    seconds_left
-        Returns how long the answer under way may still take.
-    """
-
-    def __init__(self, seconds_left: Callable[[], float]) -> None:
-        class Answer(http.client.HTTPResponse):
-            def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-                super().__init__(sock, *args, **kwargs)
-                self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), sock, seconds_left), CHUNK)
-
-        self._answer = Answer
-        super().__init__()
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the connection pool `requests` asks for, its connections reading through `_TimedReader`."""
-        pool = super().get_connection_with_tls_context(*args, **kwargs)
-        kind: Any = pool.ConnectionCls
-        if getattr(kind, "response_class", None) is not self._answer:
-            pool.ConnectionCls = type(kind.__name__, (kind,), {"response_class": self._answer})
-        return pool
-
-
-class _TimedReader(io.RawIOBase):
-    """A socket's bytes; each read waits no longer than the socket's timeout and than the whole answer may take."""
-
-    def __init__(self, raw: io.RawIOBase, sock: Any, seconds_left: Callable[[], float]) -> None:
-        self._raw = raw
-        self._sock = sock
-        self._timeout = math.inf if sock.gettimeout() is None else sock.gettimeout()
-        self._seconds_left = seconds_left
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        left = self._seconds_left()
-        if left <= 0:
-            raise TimeoutError("the answer took too long")
-        self._sock.settimeout(min(self._timeout, left))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
