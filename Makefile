@@ -89,7 +89,7 @@ repro: $(VENV)/.ready ## the same stages on files, by `dvc repro` (ARGS: what dv
 
 # ---------------------------------------------------------------- tests and checks
 test: setup ## the whole suite that needs no Docker
-	@$(PYTEST) --ignore=tests/airflow $(ARGS)
+	@$(PYTEST) --numprocesses=2 --dist=loadfile --ignore=tests/airflow $(ARGS)
 	@$(MAKE) --no-print-directory test-airflow
 
 test-airflow: setup ## the DAG's tests, in Airflow's own environment

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,15 @@ def _nothing_stays_open() -> Iterator[None]:
     gc.collect()
     left = len(os.listdir("/dev/fd")) - before
     assert left <= MOST_LEFT_OPEN, f"the tests left {left} descriptors open. Cure: close what a fixture or test opens"
+
+
+@pytest.fixture(autouse=True)
+def _no_session_of_another_test() -> Iterator[None]:
+    """Let boto3 forget its session after each test: it remembers which keys the environment had when it was made."""
+    yield
+    boto3 = sys.modules.get("boto3")
+    if boto3 is not None:
+        boto3.DEFAULT_SESSION = None
 
 
 @pytest.fixture(scope="session")
