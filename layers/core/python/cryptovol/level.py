@@ -20,6 +20,7 @@ from cryptovol.volatility import FLOOR
 STEPS = 60  # of Newton's method; it settles in about ten
 LARGEST_STEP = 0.3  # in log units: a step further would leave the region where the curvature holds
 LEAST_SCALE = 1e-3  # logarithms that differ by less are all the same: a slope between them would be one of rounding
+ROUNDING = 1e-9  # logarithms that differ by less than this differ by rounding: no slope is told from them
 LARGEST_LOG = 50.0  # either way, of a logarithm that is fitted on: a model so far off is hopeless, yet breaks no run
 SPREAD = 3.0  # standard deviations of the predicted logarithm beyond which the factor stays as it is
 
@@ -86,8 +87,9 @@ def fit(predicted_log: Floats, realized: Floats, *, squared_error_weight: float,
     their own functional of the predictive distribution.
     """
     log = np.clip(predicted_log, -LARGEST_LOG, LARGEST_LOG)
-    centre, scale = float(np.mean(log)), max(float(np.std(log)), LEAST_SCALE)
-    z = np.clip((log - centre) / scale, -SPREAD, SPREAD)
+    spread = float(np.std(log))
+    centre, scale = float(np.mean(log)), max(spread, LEAST_SCALE)
+    z = np.clip((log - centre) / scale, -SPREAD, SPREAD) if spread > ROUNDING else np.zeros(len(log))
     y = np.maximum(realized, FLOOR)
     share = 0.5 ** (np.arange(len(y))[::-1] / half_life)
     share /= share.sum()
